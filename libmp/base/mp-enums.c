@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include "mp-enums.h"
+
+G_DEFINE_ENUM_TYPE (MpCodec,
+                    mp_codec,
+                    G_DEFINE_ENUM_VALUE (MP_CODEC_RAW, "raw"),
+                    G_DEFINE_ENUM_VALUE (MP_CODEC_GVARIANT, "gvariant"),
+                    G_DEFINE_ENUM_VALUE (MP_CODEC_PICKLE, "pickle"),
+                    G_DEFINE_ENUM_VALUE (MP_CODEC_JSON, "json"))
+
+G_DEFINE_ENUM_TYPE (MpStartMethod,
+                    mp_start_method,
+                    G_DEFINE_ENUM_VALUE (MP_START_METHOD_FORKSERVER, "forkserver"),
+                    G_DEFINE_ENUM_VALUE (MP_START_METHOD_SPAWN, "spawn"),
+                    G_DEFINE_ENUM_VALUE (MP_START_METHOD_FORK, "fork"))
+
+G_DEFINE_ENUM_TYPE (MpRuntime,
+                    mp_runtime,
+                    G_DEFINE_ENUM_VALUE (MP_RUNTIME_NATIVE, "native"),
+                    G_DEFINE_ENUM_VALUE (MP_RUNTIME_PYTHON, "python"),
+                    G_DEFINE_ENUM_VALUE (MP_RUNTIME_COMMAND, "command"))
+
+G_DEFINE_ENUM_TYPE (MpJobState,
+                    mp_job_state,
+                    G_DEFINE_ENUM_VALUE (MP_JOB_STATE_QUEUED, "queued"),
+                    G_DEFINE_ENUM_VALUE (MP_JOB_STATE_RUNNING, "running"),
+                    G_DEFINE_ENUM_VALUE (MP_JOB_STATE_SUCCEEDED, "succeeded"),
+                    G_DEFINE_ENUM_VALUE (MP_JOB_STATE_FAILED, "failed"),
+                    G_DEFINE_ENUM_VALUE (MP_JOB_STATE_CANCELLED, "cancelled"),
+                    G_DEFINE_ENUM_VALUE (MP_JOB_STATE_TIMED_OUT, "timed-out"),
+                    G_DEFINE_ENUM_VALUE (MP_JOB_STATE_WORKER_DIED, "worker-died"),
+                    G_DEFINE_ENUM_VALUE (MP_JOB_STATE_LIMIT, "limit"))

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include <gio/gio.h>
+
+#include "mp-enums.h"
+
+G_BEGIN_DECLS
+
+/* The serialised form of a variant of type v that holds @value (consumed when
+ * floating), which is what MP_CODEC_GVARIANT stands for. The bytes are 8-aligned. */
+GBytes *mp_payload_from_variant (GVariant *value);
+
+/* The value behind a payload, a full reference that is not floating:
+ * MP_CODEC_GVARIANT gives the value, MP_CODEC_RAW an ay, MP_CODEC_JSON an s;
+ * MP_CODEC_PICKLE is MP_ERROR_NOT_SUPPORTED and bytes that are not in normal
+ * form are MP_ERROR_CORRUPT. Copies. */
+GVariant *mp_payload_to_variant (const guint8 *data, gsize length, MpCodec codec, GError **error);
+
+G_END_DECLS

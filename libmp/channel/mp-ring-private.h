@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+
+#include "../base/mp-enums.h"
+
+G_BEGIN_DECLS
+
+/* The byte ring under MpQueue and MpPool: many producers and consumers in many
+ * processes, one-store commit, growing by segments unless bounded by bytes.
+ * The algorithm is described in mp-ring.c. Thread-safe. */
+typedef struct _MpRing MpRing;
+
+typedef enum
+{
+  MP_RING_DONE,
+  MP_RING_TIMED_OUT,   /* empty, or no room, until the deadline */
+  MP_RING_INTERRUPTED, /* a signal handler ran in this thread */
+  MP_RING_CLOSED,
+  MP_RING_TOO_BIG,     /* can never fit the bound */
+  MP_RING_NO_MEMORY,
+  MP_RING_CORRUPT
+} MpRingStatus;
+
+/* One message, gathered from parts. */
+typedef struct
+{
+  const GOutputVector *parts;
+  guint                n_parts;
+  MpCodec              codec;
+} MpRecord;
+
+typedef enum
+{
+  MP_RING_PUT_NONE = 0,
+  MP_RING_PUT_FORCE = 1 << 0 /* over the bounds, and after close: what was taken is put back */
+} MpRingPutFlags;
+
+/* Called under the consumers' lock for each message before the commit, so what
+ * it writes elsewhere in shared memory is there if and only if (crash aside)
+ * the message is gone. @seq: the number of the message, modulo 2^32; it is
+ * taken once (gint32) (mp_ring_get_taken () - seq) > 0. Must be short, must
+ * not call back into the ring. */
+typedef void (*MpRingSink) (gpointer user_data, guint32 seq, MpCodec codec, const guint8 *data, gsize length);
+
+/* 0: no bound. */
+MpRing *mp_ring_new (guint32 max_items, guint64 max_bytes, GError **error);
+MpRing *mp_ring_new_from_handle (GVariant *handle, GUnixFDList *fd_list, GError **error);
+GVariant *mp_ring_to_handle (MpRing *self, GUnixFDList *fd_list, GError **error);
+MpRing *mp_ring_ref (MpRing *self);
+void    mp_ring_unref (MpRing *self);
+
+/* All or nothing: one commit. */
+MpRingStatus mp_ring_put (MpRing         *self,
+                          const MpRecord *records,
+                          gsize           n_records,
+                          MpRingPutFlags  flags,
+                          gint64          deadline);
+/* Up to @max_items messages, as many as there are, and at most @max_bytes
+ * together unless the first alone is bigger (0: no limit): one commit. */
+MpRingStatus mp_ring_get (MpRing    *self,
+                          gsize      max_items,
+                          gsize      max_bytes,
+                          MpRingSink sink,
+                          gpointer   user_data,
+                          gint64     deadline,
+                          gsize     *n_taken);
+/* Until a get (G_IO_IN) or a put (G_IO_OUT) of something small would find what
+ * it needs, or the ring is closed; only a hint. */
+MpRingStatus mp_ring_wait (MpRing *self, GIOCondition condition, gint64 deadline);
+
+guint32 mp_ring_get_length (MpRing *self);
+guint64 mp_ring_get_used_bytes (MpRing *self);
+guint32 mp_ring_get_taken (MpRing *self); /* messages taken so far, modulo 2^32 */
+guint32 mp_ring_get_max_items (MpRing *self);
+guint64 mp_ring_get_max_bytes (MpRing *self);
+
+/* Wakes every sleeper so that it looks again: for whoever saw a peer die,
+ * which may have been between its commit and its wake. */
+void mp_ring_poke (MpRing *self);
+
+/* No more puts; gets go on until it is empty, then MP_RING_CLOSED. For every process. */
+void     mp_ring_close (MpRing *self);
+gboolean mp_ring_is_closed (MpRing *self);
+
+/* Ready while there is something to take (G_IO_IN), or room (G_IO_OUT), or it
+ * is closed. The callback is a GSourceFunc. */
+GSource *mp_ring_source_new (MpRing *self, GIOCondition condition);
+
+/* For @status other than MP_RING_DONE; always returns FALSE. */
+gboolean mp_ring_set_error (GError **error, MpRing *self, MpRingStatus status, gboolean putting);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (MpRing, mp_ring_unref)
+
+G_END_DECLS

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+
+#define MP_INSIDE
+
+#include "base/mp-version-macros.h"
+#include "base/mp-version.h"
+#include "base/mp-error.h"
+#include "base/mp-enums.h"
+#include "memory/mp-shareable.h"
+#include "channel/mp-queue.h"
+#include "process/mp-bootstrap.h"
+#include "process/mp-task.h"
+#include "process/mp-context.h"
+#include "process/mp-process.h"
+#include "pool/mp-job.h"
+#include "pool/mp-pool.h"
+#include "pool/mp-worker.h"
+
+#undef MP_INSIDE

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#if !defined(MP_INSIDE) && !defined(MP_COMPILATION)
+#error "Only <libmp.h> can be included directly."
+#endif
+
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+
+#include "mp-context.h"
+
+G_BEGIN_DECLS
+
+#define MP_TYPE_PROCESS (mp_process_get_type ())
+
+MP_AVAILABLE_IN_ALL
+G_DECLARE_FINAL_TYPE (MpProcess, mp_process, MP, PROCESS, GObject)
+
+MP_AVAILABLE_IN_ALL
+MpProcess *mp_process_new (MpContext *context, const char * const *argv);
+MP_AVAILABLE_IN_ALL
+MpProcess *mp_process_new_task (MpContext *context, const char *task, GVariant *argument);
+MP_AVAILABLE_IN_ALL
+MpProcess *mp_process_new_data (MpContext *context, const char *task, const guint8 *data, gsize length, MpCodec codec);
+
+MP_AVAILABLE_IN_ALL
+void mp_process_set_fd_list (MpProcess *self, GUnixFDList *fd_list);
+
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_start (MpProcess *self, GCancellable *cancellable, GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_join (MpProcess *self, gint64 timeout_us, GCancellable *cancellable, GError **error);
+MP_AVAILABLE_IN_ALL
+void mp_process_join_async (MpProcess *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_join_finish (MpProcess *self, GAsyncResult *result, GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_wait_ready (MpProcess *self, gint64 timeout_us);
+
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_terminate (MpProcess *self, GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_kill (MpProcess *self, GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_interrupt (MpProcess *self, GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_send_signal (MpProcess *self, int signal_number, GError **error);
+
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_get_started (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_get_alive (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+int mp_process_get_exit_code (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+int mp_process_get_pid (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+int mp_process_get_sentinel (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+MpContext *mp_process_get_context (MpProcess *self);
+
+G_END_DECLS

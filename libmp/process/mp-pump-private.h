@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/* The one library thread of a process: started with the first call, all signals
+ * blocked, its own main context. Zygote links, exits, and pools live on it, so
+ * that they advance whether or not the program turns a main loop. Nothing that
+ * can block for long, and no user code, runs there. */
+GMainContext *mp_pump_get_context (void);
+
+/* Runs @func on the pump thread soon (at once when called on it). */
+void mp_pump_invoke (GSourceFunc func, gpointer user_data, GDestroyNotify destroy);
+
+gboolean mp_pump_is_current_thread (void);
+
+G_END_DECLS

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include "mp-task.h"
+
+G_BEGIN_DECLS
+
+typedef void (*MpTaskProgressFunc) (double fraction, gpointer user_data);
+
+MpTask *mp_task_new (const char        *name,
+                     guint64            id,
+                     guint              attempt,
+                     GUnixFDList       *fd_list,
+                     MpTaskProgressFunc progress,
+                     gpointer           user_data);
+
+/* Whether @name is registered. */
+gboolean mp_task_is_registered (const char *name);
+
+/* Runs the registered function. An unknown name is MP_ERROR_NOT_FOUND, naming
+ * it and what is registered; NULL without an error from the function is passed
+ * on as NULL (@error unset): callers that need a result treat that as
+ * MP_ERROR_CALLBACK_FAILED. The result is not floating. */
+GVariant *mp_task_run (MpTask *self, GVariant *argument, GError **error);
+
+G_END_DECLS
