@@ -43,11 +43,11 @@ GVariant **mp_queue_get_many (MpQueue *self, guint max_items, gint64 timeout_us,
 
 /* Bytes with a codec: for bindings and for programs with an encoding of their own. */
 MP_AVAILABLE_IN_ALL
-gboolean mp_queue_put_data (MpQueue *self, const guint8 *data, gsize length, MpCodec codec, gint64 timeout_us, GCancellable *cancellable, GError **error);
+gboolean mp_queue_put_payload (MpQueue *self, const guint8 *data, gsize length, MpCodec codec, gint64 timeout_us, GCancellable *cancellable, GError **error);
 MP_AVAILABLE_IN_ALL
-const guint8 *mp_queue_get_data (MpQueue *self, gint64 timeout_us, gsize *length, guint *codec, GCancellable *cancellable, GError **error);
+const guint8 *mp_queue_get_payload (MpQueue *self, gint64 timeout_us, gsize *length, guint *codec, GCancellable *cancellable, GError **error);
 MP_AVAILABLE_IN_ALL
-const guint8 *mp_queue_try_get_data (MpQueue *self, gsize *length, int *codec);
+const guint8 *mp_queue_try_get_payload (MpQueue *self, gsize *length, int *codec);
 MP_AVAILABLE_IN_ALL
 GBytes *mp_queue_get_bytes (MpQueue *self, gint64 timeout_us, guint *codec, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL

@@ -23,7 +23,7 @@ MP_AVAILABLE_IN_ALL
 MpWorker *mp_worker_new_from_handle (GVariant *handle, GUnixFDList *fd_list, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
-GBytes *mp_worker_get_data (MpWorker *self);
+GBytes *mp_worker_get_start_data (MpWorker *self);
 MP_AVAILABLE_IN_ALL
 guint64 mp_worker_get_task_id (MpWorker *self);
 MP_AVAILABLE_IN_ALL
