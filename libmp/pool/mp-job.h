@@ -57,6 +57,10 @@ void mp_job_next_async (MpJob *self, GCancellable *cancellable, GAsyncReadyCallb
 MP_AVAILABLE_IN_ALL
 GVariant *mp_job_next_finish (MpJob *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* For bindings: finished jobs without a main loop, see mp_pool_take_finished(). */
+MP_AVAILABLE_IN_ALL
+void mp_job_set_notify (MpJob *self, gboolean notify);
+
 /* For bindings: packed tasks in, packed results out; documented in mp-job.c. */
 MP_AVAILABLE_IN_ALL
 gboolean mp_job_push_packed (MpJob *self, const guint8 *data, gsize length, const guint8 *lengths, gsize n_lengths, GError **error);

@@ -39,6 +39,10 @@ guint mp_pool_get_n_busy (MpPool *self);
 MP_AVAILABLE_IN_ALL
 gboolean mp_pool_get_closed (MpPool *self);
 MP_AVAILABLE_IN_ALL
+gboolean mp_pool_get_broken (MpPool *self);
+MP_AVAILABLE_IN_ALL
+char *mp_pool_dup_broken_reason (MpPool *self) G_GNUC_WARN_UNUSED_RESULT;
+MP_AVAILABLE_IN_ALL
 int *mp_pool_get_worker_pids (MpPool *self, gsize *n_pids) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
@@ -82,5 +86,9 @@ MP_AVAILABLE_IN_ALL
 gboolean mp_pool_join_finish (MpPool *self, GAsyncResult *result, GError **error);
 MP_AVAILABLE_IN_ALL
 gboolean mp_pool_wait_ready (MpPool *self, gint64 timeout_us);
+
+/* For bindings: the next finished job that has mp_job_set_notify() on. */
+MP_AVAILABLE_IN_ALL
+MpJob *mp_pool_take_finished (MpPool *self, gint64 timeout_us) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS
