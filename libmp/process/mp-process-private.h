@@ -13,4 +13,13 @@ typedef void (*MpProcessExitFunc) (MpProcess *process, gpointer user_data);
  * process ended before the call. Set before mp_process_start(). */
 void mp_process_set_exit_func (MpProcess *self, MpProcessExitFunc func, gpointer user_data);
 
+/* Starts without waiting, for callers on the pump thread, where
+ * mp_process_start() must not be called. @func is called once, on the pump
+ * thread, never from within this call: with no error when the process runs
+ * (its exit function follows when it ends), else with why it does not (and no
+ * exit function is called). No signals are emitted for such a process. */
+typedef void (*MpProcessStartFunc) (MpProcess *process, const GError *error, gpointer user_data);
+
+void mp_process_start_begin (MpProcess *self, MpProcessStartFunc func, gpointer user_data);
+
 G_END_DECLS

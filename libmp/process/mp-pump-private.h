@@ -18,4 +18,13 @@ void mp_pump_invoke (GSourceFunc func, gpointer user_data, GDestroyNotify destro
 
 gboolean mp_pump_is_current_thread (void);
 
+/* The kernel's id of the pump thread, 0 when there is none. */
+int mp_pump_get_thread_id (void);
+
+/* Between these two the pump thread rests at a point where it holds no lock,
+ * so that the calling thread can fork. Not from the pump itself, and from one
+ * thread at a time. */
+void mp_pump_park (void);
+void mp_pump_unpark (void);
+
 G_END_DECLS

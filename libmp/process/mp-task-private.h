@@ -19,6 +19,9 @@ MpTask *mp_task_new (const char        *name,
 /* Whether @name is registered. */
 gboolean mp_task_is_registered (const char *name);
 
+/* MP_ERROR_NOT_FOUND, naming @name and what is registered. */
+void mp_task_set_error_unknown (const char *name, GError **error);
+
 /* Runs the registered function. An unknown name is MP_ERROR_NOT_FOUND, naming
  * it and what is registered; NULL without an error from the function is passed
  * on as NULL (@error unset): callers that need a result treat that as
