@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""Print `N passed, N failed` for one or more of meson's testlog.json files.
+
+A program that reports its cases (TAP, or Python's unittest) counts by cases,
+any other one as one. The exit status is 1 if anything failed.
+"""
+
+import json
+import re
+import sys
+
+TAP_PLAN = re.compile(r'^1\.\.\d+', re.M)
+TAP_LINE = re.compile(r'^(not )?ok\b[^\n#]*(#\s*(SKIP|TODO))?', re.M | re.I)
+UNITTEST_RAN = re.compile(r'^Ran (\d+) tests? in ', re.M)
+UNITTEST_COUNT = re.compile(r'\b(failures|errors|unexpected successes|skipped)=(\d+)')
+GOOD = {'OK', 'EXPECTEDFAIL'}
+
+
+def count_tap(output):
+    """Cases (passed, failed, skipped) of TAP, or None if it is none."""
+    if not TAP_PLAN.search(output):
+        return None
+    passed = failed = skipped = 0
+    for bad, directive, kind in TAP_LINE.findall(output):
+        kind = kind.upper()
+        if kind == 'SKIP':
+            skipped += 1
+        elif bad and kind != 'TODO':
+            failed += 1
+        else:
+            passed += 1
+    return passed, failed, skipped
+
+
+def count_unittest(output):
+    """Cases (passed, failed, skipped) of unittest's report, or None if it is none."""
+    runs = UNITTEST_RAN.findall(output)
+    if len(runs) != 1:
+        return None
+    tail = output[output.rindex('Ran ' + runs[0]):]
+    counts = {}
+    for word, number in UNITTEST_COUNT.findall(tail):
+        counts[word] = int(number)
+    skipped = counts.pop('skipped', 0)
+    failed = sum(counts.values())
+    return int(runs[0]) - failed - skipped, failed, skipped
+
+
+def count_test(entry):
+    """Cases (passed, failed, skipped) of one program."""
+    result = entry['result']
+    if result == 'SKIP':
+        return 0, 0, 1
+    counts = count_tap(entry.get('stdout') or '') or count_unittest(entry.get('stderr') or '')
+    if result in GOOD:
+        return counts if counts and sum(counts) and not counts[1] else (1, 0, 0)
+    passed, failed, skipped = counts or (0, 0, 0)
+    return passed, max(failed, 1), skipped
+
+
+def main(paths):
+    """Sum up the logs."""
+    totals = [0, 0, 0]
+    for path in paths:
+        with open(path, encoding='utf-8') as log:
+            for line in log:
+                for index, number in enumerate(count_test(json.loads(line))):
+                    totals[index] += number
+    passed, failed, skipped = totals
+    print(f'{passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''))
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
