@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""multiprocessing_gi beside multiprocessing: one JSON line a figure.
+
+Each try is an interpreter of its own, so that neither side runs beside the
+threads and the memory of the other; the two take turns, and what is reported is
+the median of the tries. tests/bench/README.md tells what the lines mean.
+"""
+
+import argparse
+import importlib
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+WORKERS = 2
+LIBMP = 'multiprocessing_gi'
+STDLIB = 'multiprocessing'
+
+
+def same(value):
+    """Do nothing: what is measured is the way there and back."""
+    return value
+
+
+def nothing():
+    """Do nothing."""
+
+
+def produce(queue, number):
+    """Put small messages; the first one only says that the process runs."""
+    queue.put(None)
+    message = b'x' * 100
+    for _ in range(number):
+        queue.put(message)
+
+
+def echo(incoming, outgoing, number):
+    """Send every message back."""
+    for _ in range(number):
+        outgoing.put(incoming.get())
+
+
+def pool_rate(module, number, run):
+    """Tasks a second of run(pool, range(number)), in a pool that is warm."""
+    with module.Pool(WORKERS) as pool:
+        pool.map(same, range(1000))
+        start = time.perf_counter()
+        result = run(pool, range(number))
+        seconds = time.perf_counter() - start
+    if sum(result) != number * (number - 1) // 2:
+        raise AssertionError('a task was lost or done twice')
+    return number / seconds
+
+
+def pool_map_single(module, number):
+    """Tasks a second, each sent by itself."""
+    return pool_rate(module, number, lambda pool, items: pool.map(same, items, chunksize=1))
+
+
+def pool_map_default(module, number):
+    """Tasks a second, in chunks as the pool sees fit."""
+    return pool_rate(module, number, lambda pool, items: pool.map(same, items))
+
+
+def pool_imap_unordered(module, number):
+    """Tasks a second, results as they come."""
+    return pool_rate(module, number, lambda pool, items: list(pool.imap_unordered(same, items)))
+
+
+def pool_apply(module, number):
+    """Median microseconds of one call that waits for its result."""
+    with module.Pool(WORKERS) as pool:
+        pool.map(same, range(100))
+        times = []
+        for i in range(number):
+            start = time.perf_counter()
+            pool.apply(same, (i,))
+            times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e6
+
+
+def pool_life(module, number):
+    """Median milliseconds to make a pool, use it once and join it."""
+    times = []
+    for _ in range(number + 1):
+        start = time.perf_counter()
+        pool = module.Pool(WORKERS)
+        pool.map(same, range(WORKERS))
+        pool.close()
+        pool.join()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:]) * 1e3
+
+
+def queue_rate(module, queue, number):
+    """Messages of 100 bytes a second from one process to another."""
+    process = module.Process(target=produce, args=(queue, number))
+    process.start()
+    queue.get()
+    start = time.perf_counter()
+    for _ in range(number):
+        queue.get()
+    seconds = time.perf_counter() - start
+    process.join()
+    return number / seconds
+
+
+def queue_stream(module, number):
+    """Messages a second through a Queue."""
+    return queue_rate(module, module.Queue(), number)
+
+
+def simple_queue_stream(module, number):
+    """Messages a second through a SimpleQueue."""
+    return queue_rate(module, module.SimpleQueue(), number)
+
+
+def queue_round_trip(module, number):
+    """Median microseconds to another process and back, through two SimpleQueues."""
+    there, back = module.SimpleQueue(), module.SimpleQueue()
+    process = module.Process(target=echo, args=(there, back, number + 10))
+    process.start()
+    times = []
+    for i in range(number + 10):
+        start = time.perf_counter()
+        there.put(i)
+        back.get()
+        times.append(time.perf_counter() - start)
+    process.join()
+    return statistics.median(times[10:]) * 1e6
+
+
+def process_life(context, number):
+    """Median milliseconds to start a process that does nothing and join it."""
+    times = []
+    for _ in range(number + 2):  # the first ones warm the zygote or the server
+        start = time.perf_counter()
+        process = context.Process(target=nothing)
+        process.start()
+        process.join()
+        times.append(time.perf_counter() - start)
+        if process.exitcode != 0:
+            raise AssertionError(f'exit code {process.exitcode}')
+    return statistics.median(times[2:]) * 1e3
+
+
+def process_start(module, number):
+    """A process from a small parent, start method forkserver."""
+    return process_life(module.get_context('forkserver'), number)
+
+
+def process_start_big(module, number):
+    """A process from a parent of 512 MiB, start method forkserver."""
+    ballast = bytearray(b'\1') * (512 << 20)
+    value = process_life(module.get_context('forkserver'), number)
+    del ballast
+    return value
+
+
+def process_start_fork(module, number):
+    """A process from a small parent; the peer forks."""
+    method = 'fork' if module.__name__ == STDLIB else 'forkserver'
+    return process_life(module.get_context(method), number)
+
+
+def process_start_fork_big(module, number):
+    """A process from a parent of 512 MiB; the peer forks."""
+    ballast = bytearray(b'\1') * (512 << 20)
+    value = process_start_fork(module, number)
+    del ballast
+    return value
+
+
+# function, what it is called, unit, how many, how many with --quick, peer, target ratio
+BENCHES = (
+    (pool_map_single, 'Python Pool.map, chunksize=1', 'tasks/s', 100_000, 20_000, STDLIB, 3.0),
+    (pool_map_default, 'Python Pool.map, default chunksize', 'tasks/s', 1_000_000, 200_000, STDLIB, 1.0),
+    (pool_imap_unordered, 'Python Pool.imap_unordered', 'tasks/s', 50_000, 10_000, STDLIB, None),
+    (pool_apply, 'Python Pool.apply, latency', 'us', 2_000, 500, STDLIB, None),
+    (pool_life, 'Python Pool(2), made, used once, joined', 'ms', 10, 3, STDLIB, None),
+    (queue_stream, 'Python Queue, 100 bytes, 1 to 1', 'messages/s', 100_000, 20_000, STDLIB, None),
+    (simple_queue_stream, 'Python SimpleQueue, 100 bytes, 1 to 1', 'messages/s',
+     100_000, 20_000, STDLIB, None),
+    (queue_round_trip, 'Python SimpleQueue, round trip', 'us', 5_000, 1_000, STDLIB, None),
+    (process_start, 'Python Process start+join, small parent', 'ms', 20, 5,
+     STDLIB + ' forkserver', 4.0),
+    (process_start_big, 'Python Process start+join, 512 MiB parent', 'ms', 20, 5,
+     STDLIB + ' forkserver', 4.0),
+    (process_start_fork, 'Python Process start+join, small parent', 'ms', 20, 5,
+     STDLIB + ' fork', None),
+    (process_start_fork_big, 'Python Process start+join, 512 MiB parent', 'ms', 20, 5,
+     STDLIB + ' fork', None),
+)
+
+
+def one_try(function, module, number):
+    """Run one benchmark of one side in an interpreter of its own."""
+    command = [sys.executable, __file__, '--try', function.__name__, module, str(number)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=600, check=True)
+    return float(done.stdout)
+
+
+def main():
+    """Run all benchmarks, or one try of one."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--quick', action='store_true', help='smaller numbers, fewer tries')
+    parser.add_argument('--only', metavar='WORD', default='',
+                        help='only benchmarks with this in their function or name')
+    parser.add_argument('--tries', type=int, help='how many tries a side (default: 5, quick 3)')
+    parser.add_argument('--try', nargs=3, metavar=('FUNCTION', 'MODULE', 'NUMBER'), dest='attempt',
+                        help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+
+    if arguments.attempt:
+        function, module, number = arguments.attempt
+        print(globals()[function](importlib.import_module(module), int(number)))
+        return
+
+    tries = arguments.tries or (3 if arguments.quick else 5)
+    for function, name, unit, full, quick, peer, target in BENCHES:
+        if arguments.only not in function.__name__ + ' ' + name:
+            continue
+        number = quick if arguments.quick else full
+        pairs = [(one_try(function, LIBMP, number), one_try(function, STDLIB, number))
+                 for _ in range(tries)]
+        ours, theirs = (statistics.median(side) for side in zip(*pairs))
+        line = {'name': name, 'value': ours, 'unit': unit, 'peer': peer, 'peer_value': theirs,
+                'ratio': theirs / ours if unit in ('us', 'ms') else ours / theirs, 'tries': tries}
+        if target:
+            line['target_ratio'] = target
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == '__main__':
+    main()
