@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # SPDX-FileCopyrightText: 2026 the libmp authors
-"""Run all benchmarks and print what they measured as one table.
+"""Run the benchmarks: their JSON lines as they come, then all of it as one table.
 
-`./dev bench` calls this against the built tree. A benchmark is a program
-bench-*, built from a .c or a .py of this folder; README.md beside it tells what
-it prints.
+`./dev bench` calls this. A benchmark is a program that is registered with
+meson's benchmark(); README.md beside this file tells what it prints.
 """
 
 import argparse
@@ -15,36 +14,28 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-HIGH_IS_BAD = {'ns', 'us', 'µs', 'ms', 's', 'seconds'}
+TREE = Path(__file__).resolve().parent.parent.parent
+LESS_IS_BETTER = {'ns', 'us', 'ms', 's'}
 
 
-def programs(build):
-    """Return the command of each benchmark, those in C first."""
-    compiled = [[str(path)] for path in sorted((build / 'tests' / 'bench').glob('bench-*'))
-                if path.is_file() and os.access(path, os.X_OK)]
-    scripts = [[sys.executable, str(path)] for path in sorted(HERE.glob('bench-*.py'))]
-    return compiled + scripts
+def registered(build):
+    """Return the benchmarks of a build directory, as meson describes them."""
+    text = subprocess.run(['meson', 'introspect', '--benchmarks', build],
+                          check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(text)
 
 
-def measure(command, quick, raw):
-    """Run one benchmark; return its lines and whether it succeeded."""
+def measure(bench, quick):
+    """Run one benchmark; return its figures and its exit status."""
+    command = bench['cmd'] + (['--quick'] if quick else [])
     lines = []
-    with subprocess.Popen(command + (['--quick'] if quick else []), stdout=subprocess.PIPE,
-                          text=True) as process:
+    with subprocess.Popen(command, env={**os.environ, **bench['env']}, cwd=bench['workdir'],
+                          stdout=subprocess.PIPE, text=True) as process:
         for text in process.stdout:
-            if not text.startswith('{'):
-                continue
-            lines.append(json.loads(text))
-            if raw:
-                print(text, end='', flush=True)
-            elif sys.stderr.isatty():
-                print(f'\r\033[K{lines[-1]["name"]}', end='', file=sys.stderr, flush=True)
-    if sys.stderr.isatty() and not raw:
-        print('\r\033[K', end='', file=sys.stderr, flush=True)
-    if process.returncode != 0:
-        print(f'{command[-1]}: ended with {process.returncode}', file=sys.stderr)
-    return lines, process.returncode == 0
+            print(text, end='', flush=True)
+            if text.startswith('{'):
+                lines.append(json.loads(text))
+    return lines, process.returncode
 
 
 def figure(value):
@@ -59,13 +50,13 @@ def row(line):
         ratio = line.get('ratio')
         if ratio is None:
             ratio = line['value'] / line['peer_value']
-            ratio = 1 / ratio if line['unit'] in HIGH_IS_BAD else ratio
+            ratio = 1 / ratio if line['unit'] in LESS_IS_BETTER else ratio
         cells[2] = f'{figure(line["peer_value"])} ({line["peer"]})'
         cells[3] = f'{ratio:.1f}×'
         if line.get('target_ratio') is not None:
             cells[4] = verdict(ratio >= line['target_ratio'], f'≥ {line["target_ratio"]:g}×')
     elif line.get('target') is not None:
-        worse = line['unit'] in HIGH_IS_BAD
+        worse = line['unit'] in LESS_IS_BETTER
         good = line['value'] <= line['target'] if worse else line['value'] >= line['target']
         cells[4] = verdict(good, f'{"≤" if worse else "≥"} {figure(line["target"])}')
     return cells
@@ -91,28 +82,30 @@ def print_table(lines):
 
 def main():
     """Run them one after the other: together they would measure each other."""
-    tree = HERE.parent.parent
-    parser = argparse.ArgumentParser(description='Runs the benchmarks and prints a table.')
+    parser = argparse.ArgumentParser(prog='./dev bench', description='Runs the benchmarks.')
     parser.add_argument('--quick', action='store_true', help='a rough look: a fraction of the time')
-    parser.add_argument('--json', action='store_true', help='print the lines as they come, no table')
-    parser.add_argument('--build', type=Path, metavar='DIR',
-                        default=Path(os.environ.get('MP_BUILD', tree / 'build')),
-                        help='where the tree was built')
-    parser.add_argument('only', nargs='*', metavar='WORD',
-                        help='run the programs with one of these in their names')
+    parser.add_argument('--build', metavar='DIR', help='where the tree was built',
+                        default=os.environ.get('MP_BUILD', TREE / 'build'))
+    parser.add_argument('names', nargs='*', metavar='NAME', help='run only these')
     arguments = parser.parse_args()
 
-    lines, succeeded = [], True
-    for command in programs(arguments.build):
-        name = Path(command[-1]).name
-        if arguments.only and not any(word in name for word in arguments.only):
-            continue
-        some, good = measure(command, arguments.quick, arguments.json)
-        lines += some
-        succeeded = succeeded and good
-    if not arguments.json:
-        print_table(lines)
-    return 0 if succeeded and lines else 1
+    benches = registered(arguments.build)
+    known = [bench['name'] for bench in benches]
+    unknown = [name for name in arguments.names if name not in known]
+    if unknown:
+        parser.error(f'unknown: {" ".join(unknown)} (there are: {" ".join(known)})')
+
+    lines, failed = [], []
+    for bench in benches:
+        if not arguments.names or bench['name'] in arguments.names:
+            some, status = measure(bench, arguments.quick)
+            lines += some
+            failed += [f'{bench["name"]} (exit status {status})'] if status else []
+    print()
+    print_table(lines)
+    if failed:
+        print('bench: failed:', ', '.join(failed), file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == '__main__':
