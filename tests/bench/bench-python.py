@@ -178,7 +178,8 @@ def process_start_fork_big(module, number):
 # function, what it is called, unit, how many, how many with --quick, peer, target ratio
 BENCHES = (
     (pool_map_single, 'Python Pool.map, chunksize=1', 'tasks/s', 100_000, 20_000, STDLIB, 3.0),
-    (pool_map_default, 'Python Pool.map, default chunksize', 'tasks/s', 1_000_000, 200_000, STDLIB, 1.0),
+    (pool_map_default, 'Python Pool.map, default chunksize', 'tasks/s', 1_000_000, 200_000,
+     STDLIB, 1.0),
     (pool_imap_unordered, 'Python Pool.imap_unordered', 'tasks/s', 50_000, 10_000, STDLIB, None),
     (pool_apply, 'Python Pool.apply, latency', 'us', 2_000, 500, STDLIB, None),
     (pool_life, 'Python Pool(2), made, used once, joined', 'ms', 10, 3, STDLIB, None),
