@@ -11,9 +11,10 @@ G_BEGIN_DECLS
 
 typedef enum
 {
-  MP_FUTEX_WOKEN,      /* woken, or the word had changed; spurious wakes happen */
-  MP_FUTEX_TIMED_OUT,  /* the deadline is over */
-  MP_FUTEX_INTERRUPTED /* a signal handler ran in this thread */
+  MP_FUTEX_WOKEN,       /* by mp_futex_wake(), which counted this sleeper */
+  MP_FUTEX_TIMED_OUT,   /* the deadline is over */
+  MP_FUTEX_INTERRUPTED, /* a signal handler ran in this thread */
+  MP_FUTEX_CHANGED      /* the word was not @expected: never slept */
 } MpFutexResult;
 
 /* @shared: the word lies in memory that other processes see.

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include "mp-fd-private.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+/* The kernel's own limit, SCM_MAX_FD. */
+#define MAX_FDS 253
+
+typedef union
+{
+  struct cmsghdr header;
+  char bytes[CMSG_SPACE (MAX_FDS * sizeof (int))];
+} FdControl;
+
+gboolean
+mp_fd_send_message (int socket_fd, const void *data, gsize length, const int *fds, guint n_fds)
+{
+  FdControl control;
+  struct iovec part = { .iov_base = (void *) data, .iov_len = length };
+  struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+  gssize sent;
+
+  if (n_fds > MAX_FDS)
+    {
+      errno = ETOOMANYREFS;
+      return FALSE;
+    }
+  if (n_fds > 0)
+    {
+      struct cmsghdr *header;
+
+      memset (&control, 0, sizeof control);
+      message.msg_control = control.bytes;
+      message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
+      header = CMSG_FIRSTHDR (&message);
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN (n_fds * sizeof (int));
+      memcpy (CMSG_DATA (header), fds, n_fds * sizeof (int));
+    }
+  do
+    sent = sendmsg (socket_fd, &message, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent >= 0;
+}
+
+static void
+append_fds (struct msghdr *message, GArray *fds)
+{
+  struct cmsghdr *header;
+
+  for (header = CMSG_FIRSTHDR (message); header != NULL; header = CMSG_NXTHDR (message, header))
+    {
+      guint n;
+
+      if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        continue;
+      n = (header->cmsg_len - CMSG_LEN (0)) / sizeof (int);
+      for (guint i = 0; i < n; i++)
+        {
+          int fd;
+
+          memcpy (&fd, CMSG_DATA (header) + i * sizeof (int), sizeof fd);
+          g_array_append_val (fds, fd);
+        }
+    }
+}
+
+gssize
+mp_fd_receive_message (int socket_fd, void *data, gsize size, GArray *fds)
+{
+  FdControl control;
+  struct iovec part = { .iov_base = data, .iov_len = size };
+  struct msghdr message = { .msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = control.bytes,
+                            .msg_controllen = sizeof control.bytes };
+  guint n_before = fds->len;
+  gssize received;
+
+  do
+    received = recvmsg (socket_fd, &message, MSG_CMSG_CLOEXEC);
+  while (received < 0 && errno == EINTR);
+  if (received < 0)
+    return -1;
+  append_fds (&message, fds);
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+    return received;
+
+  /* A cut message is of no use to anybody: do not leak what came with it. */
+  for (guint i = n_before; i < fds->len; i++)
+    mp_fd_close (g_array_index (fds, int, i));
+  g_array_set_size (fds, n_before);
+  errno = EMSGSIZE;
+  return -1;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include <glib.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+G_BEGIN_DECLS
+
+/* A lock in shared memory that is freed by the kernel when its holder dies.
+ *
+ * The word holds the thread id of the holder. While a thread wants or holds a
+ * lock, the address is in the list_op_pending entry of its robust list: at the
+ * thread's death the kernel treats that entry like a listed robust futex, so
+ * FUTEX_OWNER_DIED is set if the word holds the thread's id, and a waiter is
+ * woken if it died between release and wake. Nothing but the word is ever
+ * stored in the shared memory, so a hostile peer can stall us and no more.
+ *
+ * There is one such entry per thread: these locks never nest, and nothing that
+ * could take a robust mutex of the C library runs while one is held. Peers must be in one process
+ * id namespace. All zeroes is an unlocked lock. */
+typedef _Atomic uint32_t MpMicroLock;
+
+typedef enum
+{
+  MP_MICRO_LOCK_ACQUIRED,
+  MP_MICRO_LOCK_OWNER_DIED, /* acquired; the one who had it died in the middle of things */
+  MP_MICRO_LOCK_TIMED_OUT,
+  MP_MICRO_LOCK_INTERRUPTED /* a signal handler ran in this thread */
+} MpMicroLockResult;
+
+typedef struct
+{
+  uint32_t tid; /* 0: to be set up */
+  struct robust_list_head *list;
+} MpMicroLockThread;
+
+extern _Thread_local MpMicroLockThread mp_micro_lock_thread
+  __attribute__ ((tls_model ("initial-exec"), visibility ("hidden")));
+
+void mp_micro_lock_setup_thread (void);
+MpMicroLockResult mp_micro_lock_acquire_slow (MpMicroLock *lock, gint64 deadline);
+void mp_micro_lock_wake (MpMicroLock *lock);
+
+/* Spinning only helps when the other side can run meanwhile. */
+gboolean mp_micro_lock_may_spin (void);
+
+static inline void
+mp_micro_lock_relax (void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause ();
+#elif defined(__aarch64__) || defined(__arm__)
+  __asm__ volatile("yield" ::: "memory");
+#else
+  __asm__ volatile("" ::: "memory");
+#endif
+}
+
+/* @deadline: see mp-clock-private.h. MP_DEADLINE_NOW still gives a running
+ * holder a moment, so that it fails only if the holder is stopped. */
+static inline MpMicroLockResult
+mp_micro_lock_acquire (MpMicroLock *lock, gint64 deadline)
+{
+  MpMicroLockThread *self = &mp_micro_lock_thread;
+  uint32_t expected = 0;
+
+  if (G_UNLIKELY (self->tid == 0))
+    mp_micro_lock_setup_thread ();
+  self->list->list_op_pending = (struct robust_list *) ((char *) lock - self->list->futex_offset);
+  atomic_signal_fence (memory_order_seq_cst);
+  if (G_LIKELY (atomic_compare_exchange_strong_explicit (lock,
+                                                         &expected,
+                                                         self->tid,
+                                                         memory_order_acquire,
+                                                         memory_order_relaxed)))
+    return MP_MICRO_LOCK_ACQUIRED;
+  return mp_micro_lock_acquire_slow (lock, deadline);
+}
+
+static inline void
+mp_micro_lock_release (MpMicroLock *lock)
+{
+  uint32_t old = atomic_exchange_explicit (lock, 0, memory_order_seq_cst);
+
+  if (G_UNLIKELY ((old & FUTEX_WAITERS) != 0))
+    mp_micro_lock_wake (lock);
+  atomic_signal_fence (memory_order_seq_cst);
+  mp_micro_lock_thread.list->list_op_pending = NULL;
+}
+
+G_END_DECLS
