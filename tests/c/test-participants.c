@@ -107,7 +107,7 @@ test_killed (void)
 }
 
 /* Waits until the parent is gone, then tells whether its word is. */
-static void
+static void G_GNUC_NORETURN
 watch_parent (int table_fd, guint32 word, int gone_fd, int answer_fd)
 {
   g_autoptr (MpParticipants) self = mp_participants_new_from_fd (table_fd, NULL);
@@ -185,7 +185,6 @@ static void
 test_full (void)
 {
   g_autoptr (MpParticipants) self = mp_participants_new (2, NULL);
-  g_autoptr (GError) error = NULL;
   GPid first, second;
   guint32 word, none;
 
