@@ -32,7 +32,11 @@ mp_clear_fd (int *fd)
 
 /* One message with descriptors on a SOCK_SEQPACKET socket; MSG_NOSIGNAL,
  * EINTR retried. FALSE with errno set. */
-gboolean mp_fd_send_message (int socket_fd, const void *data, gsize length, const int *fds, guint n_fds);
+gboolean mp_fd_send_message (int socket_fd,
+                             const void *data,
+                             gsize length,
+                             const int *fds,
+                             guint n_fds);
 
 /* Receives one message into @data (at most @size bytes); received descriptors
  * are close-on-exec and appended to @fds (a GArray of int). Returns its

@@ -20,9 +20,9 @@ typedef enum
 /* @shared: the word lies in memory that other processes see.
  * @deadline: see mp-clock-private.h */
 MpFutexResult mp_futex_wait (_Atomic uint32_t *word,
-                             uint32_t          expected,
-                             gint64            deadline,
-                             gboolean          shared);
+                             uint32_t expected,
+                             gint64 deadline,
+                             gboolean shared);
 /* Returns how many were woken. */
 int mp_futex_wake (_Atomic uint32_t *word, int n, gboolean shared);
 

@@ -21,39 +21,93 @@ G_DECLARE_FINAL_TYPE (MpQueue, mp_queue, MP, QUEUE, GObject)
 typedef gboolean (*MpQueueFunc) (MpQueue *queue, gpointer user_data);
 
 MP_AVAILABLE_IN_ALL
-MpQueue *mp_queue_new (guint max_items, guint64 max_bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MpQueue *mp_queue_new (guint max_items,
+                       guint64 max_bytes,
+                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
-gboolean mp_queue_put (MpQueue *self, GVariant *value, gint64 timeout_us, GCancellable *cancellable, GError **error);
+gboolean mp_queue_put (MpQueue *self,
+                       GVariant *value,
+                       gint64 timeout_us,
+                       GCancellable *cancellable,
+                       GError **error);
 MP_AVAILABLE_IN_ALL
-void mp_queue_put_async (MpQueue *self, GVariant *value, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+void mp_queue_put_async (MpQueue *self,
+                         GVariant *value,
+                         GCancellable *cancellable,
+                         GAsyncReadyCallback callback,
+                         gpointer user_data);
 MP_AVAILABLE_IN_ALL
 gboolean mp_queue_put_finish (MpQueue *self, GAsyncResult *result, GError **error);
 MP_AVAILABLE_IN_ALL
-GVariant *mp_queue_get (MpQueue *self, gint64 timeout_us, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant *mp_queue_get (MpQueue *self, gint64 timeout_us, GCancellable *cancellable, GError **error)
+  G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-void mp_queue_get_async (MpQueue *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+void mp_queue_get_async (MpQueue *self,
+                         GCancellable *cancellable,
+                         GAsyncReadyCallback callback,
+                         gpointer user_data);
 MP_AVAILABLE_IN_ALL
-GVariant *mp_queue_get_finish (MpQueue *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant *mp_queue_get_finish (MpQueue *self,
+                               GAsyncResult *result,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
-gboolean mp_queue_put_many (MpQueue *self, GVariant **values, gsize n_values, gint64 timeout_us, GCancellable *cancellable, GError **error);
+gboolean mp_queue_put_many (MpQueue *self,
+                            GVariant **values,
+                            gsize n_values,
+                            gint64 timeout_us,
+                            GCancellable *cancellable,
+                            GError **error);
 MP_AVAILABLE_IN_ALL
-GVariant **mp_queue_get_many (MpQueue *self, guint max_items, gint64 timeout_us, gsize *n_values, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant **mp_queue_get_many (MpQueue *self,
+                              guint max_items,
+                              gint64 timeout_us,
+                              gsize *n_values,
+                              GCancellable *cancellable,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Bytes with a codec: for bindings and for programs with an encoding of their own. */
 MP_AVAILABLE_IN_ALL
-gboolean mp_queue_put_payload (MpQueue *self, const guint8 *data, gsize length, MpCodec codec, gint64 timeout_us, GCancellable *cancellable, GError **error);
+gboolean mp_queue_put_payload (MpQueue *self,
+                               const guint8 *data,
+                               gsize length,
+                               MpCodec codec,
+                               gint64 timeout_us,
+                               GCancellable *cancellable,
+                               GError **error);
 MP_AVAILABLE_IN_ALL
-const guint8 *mp_queue_get_payload (MpQueue *self, gint64 timeout_us, gsize *length, guint *codec, GCancellable *cancellable, GError **error);
+const guint8 *mp_queue_get_payload (MpQueue *self,
+                                    gint64 timeout_us,
+                                    gsize *length,
+                                    guint *codec,
+                                    GCancellable *cancellable,
+                                    GError **error);
 MP_AVAILABLE_IN_ALL
 const guint8 *mp_queue_try_get_payload (MpQueue *self, gsize *length, int *codec);
 MP_AVAILABLE_IN_ALL
-GBytes *mp_queue_get_bytes (MpQueue *self, gint64 timeout_us, guint *codec, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GBytes *mp_queue_get_bytes (MpQueue *self,
+                            gint64 timeout_us,
+                            guint *codec,
+                            GCancellable *cancellable,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-gboolean mp_queue_put_packed (MpQueue *self, const guint8 *data, gsize length, const guint8 *lengths, gsize n_lengths, MpCodec codec, gint64 timeout_us, GCancellable *cancellable, GError **error);
+gboolean mp_queue_put_packed (MpQueue *self,
+                              const guint8 *data,
+                              gsize length,
+                              const guint8 *lengths,
+                              gsize n_lengths,
+                              MpCodec codec,
+                              gint64 timeout_us,
+                              GCancellable *cancellable,
+                              GError **error);
 MP_AVAILABLE_IN_ALL
-const guint8 *mp_queue_get_packed (MpQueue *self, guint max_items, gint64 timeout_us, gsize *length, GCancellable *cancellable, GError **error);
+const guint8 *mp_queue_get_packed (MpQueue *self,
+                                   guint max_items,
+                                   gint64 timeout_us,
+                                   gsize *length,
+                                   GCancellable *cancellable,
+                                   GError **error);
 MP_AVAILABLE_IN_ALL
 gboolean mp_queue_wait_ready (MpQueue *self, GIOCondition condition, gint64 timeout_us);
 
@@ -72,8 +126,12 @@ MP_AVAILABLE_IN_ALL
 guint64 mp_queue_get_max_bytes (MpQueue *self);
 
 MP_AVAILABLE_IN_ALL
-GSource *mp_queue_create_source (MpQueue *self, GCancellable *cancellable) G_GNUC_WARN_UNUSED_RESULT;
+GSource *mp_queue_create_source (MpQueue *self,
+                                 GCancellable *cancellable) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-guint mp_queue_add_watch (MpQueue *self, MpQueueFunc callback, gpointer user_data, GDestroyNotify destroy);
+guint mp_queue_add_watch (MpQueue *self,
+                          MpQueueFunc callback,
+                          gpointer user_data,
+                          GDestroyNotify destroy);
 
 G_END_DECLS

@@ -30,10 +30,10 @@ struct _MpShareableInterface
 MP_AVAILABLE_IN_ALL
 GVariant *mp_shareable_to_handle (MpShareable *self,
                                   GUnixFDList *fd_list,
-                                  GError     **error) G_GNUC_WARN_UNUSED_RESULT;
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-MpShareable *mp_shareable_new_from_handle (GVariant    *handle,
+MpShareable *mp_shareable_new_from_handle (GVariant *handle,
                                            GUnixFDList *fd_list,
-                                           GError     **error) G_GNUC_WARN_UNUSED_RESULT;
+                                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -36,7 +36,10 @@ guint64 mp_job_get_id (MpJob *self);
 MP_AVAILABLE_IN_ALL
 gboolean mp_job_wait (MpJob *self, gint64 timeout_us, GCancellable *cancellable, GError **error);
 MP_AVAILABLE_IN_ALL
-void mp_job_wait_async (MpJob *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+void mp_job_wait_async (MpJob *self,
+                        GCancellable *cancellable,
+                        GAsyncReadyCallback callback,
+                        gpointer user_data);
 MP_AVAILABLE_IN_ALL
 gboolean mp_job_wait_finish (MpJob *self, GAsyncResult *result, GError **error);
 MP_AVAILABLE_IN_ALL
@@ -51,11 +54,17 @@ gboolean mp_job_cancel (MpJob *self);
 
 /* Results one by one (imap): */
 MP_AVAILABLE_IN_ALL
-GVariant *mp_job_next (MpJob *self, gint64 timeout_us, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant *mp_job_next (MpJob *self, gint64 timeout_us, GCancellable *cancellable, GError **error)
+  G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-void mp_job_next_async (MpJob *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+void mp_job_next_async (MpJob *self,
+                        GCancellable *cancellable,
+                        GAsyncReadyCallback callback,
+                        gpointer user_data);
 MP_AVAILABLE_IN_ALL
-GVariant *mp_job_next_finish (MpJob *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant *mp_job_next_finish (MpJob *self,
+                              GAsyncResult *result,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* For bindings: finished jobs without a main loop, see mp_pool_take_finished(). */
 MP_AVAILABLE_IN_ALL
@@ -63,7 +72,12 @@ void mp_job_set_notify (MpJob *self, gboolean notify);
 
 /* For bindings: packed tasks in, packed results out; documented in mp-job.c. */
 MP_AVAILABLE_IN_ALL
-gboolean mp_job_push_packed (MpJob *self, const guint8 *data, gsize length, const guint8 *lengths, gsize n_lengths, GError **error);
+gboolean mp_job_push_packed (MpJob *self,
+                             const guint8 *data,
+                             gsize length,
+                             const guint8 *lengths,
+                             gsize n_lengths,
+                             GError **error);
 MP_AVAILABLE_IN_ALL
 void mp_job_end_input (MpJob *self);
 MP_AVAILABLE_IN_ALL

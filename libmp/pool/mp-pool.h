@@ -46,33 +46,92 @@ MP_AVAILABLE_IN_ALL
 int *mp_pool_get_worker_pids (MpPool *self, gsize *n_pids) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
-MpJob *mp_pool_submit (MpPool *self, const char *function, GVariant *argument, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MpJob *mp_pool_submit (MpPool *self, const char *function, GVariant *argument, GError **error)
+  G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-MpJob *mp_pool_submit_map (MpPool *self, const char *function, GVariant *items, guint chunk_size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MpJob *mp_pool_submit_map (MpPool *self,
+                           const char *function,
+                           GVariant *items,
+                           guint chunk_size,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-MpJob *mp_pool_submit_starmap (MpPool *self, const char *function, GVariant *items, guint chunk_size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MpJob *mp_pool_submit_starmap (MpPool *self,
+                               const char *function,
+                               GVariant *items,
+                               guint chunk_size,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-MpJob *mp_pool_submit_packed (MpPool *self, const guint8 *function, gsize function_length, const guint8 *data, gsize length, const guint8 *lengths, gsize n_lengths, MpCodec codec, gboolean ordered, gboolean more, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MpJob *mp_pool_submit_packed (MpPool *self,
+                              const guint8 *function,
+                              gsize function_length,
+                              const guint8 *data,
+                              gsize length,
+                              const guint8 *lengths,
+                              gsize n_lengths,
+                              MpCodec codec,
+                              gboolean ordered,
+                              gboolean more,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
-GVariant *mp_pool_apply (MpPool *self, const char *function, GVariant *argument, gint64 timeout_us, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant *mp_pool_apply (MpPool *self,
+                         const char *function,
+                         GVariant *argument,
+                         gint64 timeout_us,
+                         GCancellable *cancellable,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-void mp_pool_apply_async (MpPool *self, const char *function, GVariant *argument, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+void mp_pool_apply_async (MpPool *self,
+                          const char *function,
+                          GVariant *argument,
+                          GCancellable *cancellable,
+                          GAsyncReadyCallback callback,
+                          gpointer user_data);
 MP_AVAILABLE_IN_ALL
-GVariant *mp_pool_apply_finish (MpPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant *mp_pool_apply_finish (MpPool *self,
+                                GAsyncResult *result,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
-GVariant *mp_pool_map (MpPool *self, const char *function, GVariant *items, guint chunk_size, gint64 timeout_us, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant *mp_pool_map (MpPool *self,
+                       const char *function,
+                       GVariant *items,
+                       guint chunk_size,
+                       gint64 timeout_us,
+                       GCancellable *cancellable,
+                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-void mp_pool_map_async (MpPool *self, const char *function, GVariant *items, guint chunk_size, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+void mp_pool_map_async (MpPool *self,
+                        const char *function,
+                        GVariant *items,
+                        guint chunk_size,
+                        GCancellable *cancellable,
+                        GAsyncReadyCallback callback,
+                        gpointer user_data);
 MP_AVAILABLE_IN_ALL
-GVariant *mp_pool_map_finish (MpPool *self, GAsyncResult *result, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant *mp_pool_map_finish (MpPool *self,
+                              GAsyncResult *result,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-GVariant *mp_pool_starmap (MpPool *self, const char *function, GVariant *items, guint chunk_size, gint64 timeout_us, GCancellable *cancellable, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+GVariant *mp_pool_starmap (MpPool *self,
+                           const char *function,
+                           GVariant *items,
+                           guint chunk_size,
+                           gint64 timeout_us,
+                           GCancellable *cancellable,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-MpJob *mp_pool_imap (MpPool *self, const char *function, GVariant *items, guint chunk_size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MpJob *mp_pool_imap (MpPool *self,
+                     const char *function,
+                     GVariant *items,
+                     guint chunk_size,
+                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
-MpJob *mp_pool_imap_unordered (MpPool *self, const char *function, GVariant *items, guint chunk_size, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MpJob *mp_pool_imap_unordered (MpPool *self,
+                               const char *function,
+                               GVariant *items,
+                               guint chunk_size,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
 void mp_pool_close (MpPool *self);
@@ -81,7 +140,10 @@ void mp_pool_terminate (MpPool *self);
 MP_AVAILABLE_IN_ALL
 gboolean mp_pool_join (MpPool *self, gint64 timeout_us, GCancellable *cancellable, GError **error);
 MP_AVAILABLE_IN_ALL
-void mp_pool_join_async (MpPool *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+void mp_pool_join_async (MpPool *self,
+                         GCancellable *cancellable,
+                         GAsyncReadyCallback callback,
+                         gpointer user_data);
 MP_AVAILABLE_IN_ALL
 gboolean mp_pool_join_finish (MpPool *self, GAsyncResult *result, GError **error);
 MP_AVAILABLE_IN_ALL

@@ -20,7 +20,9 @@ MP_AVAILABLE_IN_ALL
 G_DECLARE_FINAL_TYPE (MpWorker, mp_worker, MP, WORKER, GObject)
 
 MP_AVAILABLE_IN_ALL
-MpWorker *mp_worker_new_from_handle (GVariant *handle, GUnixFDList *fd_list, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MpWorker *mp_worker_new_from_handle (GVariant *handle,
+                                     GUnixFDList *fd_list,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
 GBytes *mp_worker_get_start_data (MpWorker *self);
@@ -32,11 +34,27 @@ guint mp_worker_get_attempt (MpWorker *self);
 MP_AVAILABLE_IN_ALL
 const guint8 *mp_worker_next (MpWorker *self, gsize *length, GError **error);
 MP_AVAILABLE_IN_ALL
-const guint8 *mp_worker_succeed_and_next (MpWorker *self, const guint8 *result, gsize result_length, MpCodec codec, gsize *length, GError **error);
+const guint8 *mp_worker_succeed_and_next (MpWorker *self,
+                                          const guint8 *result,
+                                          gsize result_length,
+                                          MpCodec codec,
+                                          gsize *length,
+                                          GError **error);
 MP_AVAILABLE_IN_ALL
-gboolean mp_worker_succeed (MpWorker *self, const guint8 *result, gsize result_length, MpCodec codec, GError **error);
+gboolean mp_worker_succeed (MpWorker *self,
+                            const guint8 *result,
+                            gsize result_length,
+                            MpCodec codec,
+                            GError **error);
 MP_AVAILABLE_IN_ALL
-gboolean mp_worker_fail (MpWorker *self, const char *domain, int code, const char *message, const char *traceback, const guint8 *exception, gsize exception_length, GError **error);
+gboolean mp_worker_fail (MpWorker *self,
+                         const char *domain,
+                         int code,
+                         const char *message,
+                         const char *traceback,
+                         const guint8 *exception,
+                         gsize exception_length,
+                         GError **error);
 MP_AVAILABLE_IN_ALL
 void mp_worker_report_progress (MpWorker *self, double fraction);
 

@@ -30,22 +30,22 @@ MpRuntime mp_context_get_runtime (MpContext *self);
 
 /* How an interpreter is called: its path and its options. */
 MP_AVAILABLE_IN_ALL
-const char * const *mp_context_get_interpreter (MpContext *self);
+const char *const *mp_context_get_interpreter (MpContext *self);
 MP_AVAILABLE_IN_ALL
-void mp_context_set_interpreter (MpContext *self, const char * const *interpreter);
+void mp_context_set_interpreter (MpContext *self, const char *const *interpreter);
 MP_AVAILABLE_IN_ALL
-const char * const *mp_context_get_preload (MpContext *self);
+const char *const *mp_context_get_preload (MpContext *self);
 MP_AVAILABLE_IN_ALL
-void mp_context_set_preload (MpContext *self, const char * const *preload);
+void mp_context_set_preload (MpContext *self, const char *const *preload);
 /* Opaque to C: handed to the zygote of an interpreter (Python: pickled preparation data). */
 MP_AVAILABLE_IN_ALL
 GBytes *mp_context_get_preparation (MpContext *self);
 MP_AVAILABLE_IN_ALL
 void mp_context_set_preparation (MpContext *self, GBytes *preparation);
 MP_AVAILABLE_IN_ALL
-const char * const *mp_context_get_environment (MpContext *self);
+const char *const *mp_context_get_environment (MpContext *self);
 MP_AVAILABLE_IN_ALL
-void mp_context_set_environment (MpContext *self, const char * const *environment);
+void mp_context_set_environment (MpContext *self, const char *const *environment);
 MP_AVAILABLE_IN_ALL
 const char *mp_context_get_working_directory (MpContext *self);
 MP_AVAILABLE_IN_ALL

@@ -20,11 +20,15 @@ MP_AVAILABLE_IN_ALL
 G_DECLARE_FINAL_TYPE (MpProcess, mp_process, MP, PROCESS, GObject)
 
 MP_AVAILABLE_IN_ALL
-MpProcess *mp_process_new (MpContext *context, const char * const *argv);
+MpProcess *mp_process_new (MpContext *context, const char *const *argv);
 MP_AVAILABLE_IN_ALL
 MpProcess *mp_process_new_task (MpContext *context, const char *task, GVariant *argument);
 MP_AVAILABLE_IN_ALL
-MpProcess *mp_process_new_data (MpContext *context, const char *task, const guint8 *data, gsize length, MpCodec codec);
+MpProcess *mp_process_new_data (MpContext *context,
+                                const char *task,
+                                const guint8 *data,
+                                gsize length,
+                                MpCodec codec);
 
 MP_AVAILABLE_IN_ALL
 void mp_process_set_fd_list (MpProcess *self, GUnixFDList *fd_list);
@@ -32,9 +36,15 @@ void mp_process_set_fd_list (MpProcess *self, GUnixFDList *fd_list);
 MP_AVAILABLE_IN_ALL
 gboolean mp_process_start (MpProcess *self, GCancellable *cancellable, GError **error);
 MP_AVAILABLE_IN_ALL
-gboolean mp_process_join (MpProcess *self, gint64 timeout_us, GCancellable *cancellable, GError **error);
+gboolean mp_process_join (MpProcess *self,
+                          gint64 timeout_us,
+                          GCancellable *cancellable,
+                          GError **error);
 MP_AVAILABLE_IN_ALL
-void mp_process_join_async (MpProcess *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+void mp_process_join_async (MpProcess *self,
+                            GCancellable *cancellable,
+                            GAsyncReadyCallback callback,
+                            gpointer user_data);
 MP_AVAILABLE_IN_ALL
 gboolean mp_process_join_finish (MpProcess *self, GAsyncResult *result, GError **error);
 MP_AVAILABLE_IN_ALL

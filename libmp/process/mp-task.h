@@ -33,10 +33,16 @@ G_DECLARE_FINAL_TYPE (MpTask, mp_task, MP, TASK, GObject)
  *
  * Since: 0.1
  */
-typedef GVariant *(*MpTaskFunc) (MpTask *task, GVariant *argument, gpointer user_data, GError **error);
+typedef GVariant *(*MpTaskFunc) (MpTask *task,
+                                 GVariant *argument,
+                                 gpointer user_data,
+                                 GError **error);
 
 MP_AVAILABLE_IN_ALL
-void mp_task_register (const char *name, MpTaskFunc func, gpointer user_data, GDestroyNotify destroy);
+void mp_task_register (const char *name,
+                       MpTaskFunc func,
+                       gpointer user_data,
+                       GDestroyNotify destroy);
 
 MP_AVAILABLE_IN_ALL
 const char *mp_task_get_name (MpTask *self);
