@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""The Python face of libmp: the classes of multiprocessing_gi in the place of the
+introspected ones, which stay reachable as Mp.raw.Pool, Mp.raw.Queue and so on."""
+
+from gi.module import get_introspection_module
+
+raw = get_introspection_module("Mp")
+
+import multiprocessing_gi as _package  # noqa: E402
+from multiprocessing_gi import *  # noqa: E402,F401,F403
+
+__all__ = ["raw"] + _package.__all__

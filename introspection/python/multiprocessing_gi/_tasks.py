@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""What pools and their workers tell each other: task modes, packed arrays, failures."""
+
+import struct
+from array import array
+
+from multiprocessing.pool import MaybeEncodingError, RemoteTraceback
+
+from . import _gvariant, _raw
+from ._serialize import loads
+
+__all__ = ["MaybeEncodingError", "RemoteTraceback"]
+
+# The first byte of the function of a pickled task says how the payload is applied;
+# the pickle of the callable follows.
+CALL = b"c"          # payload (args, kwds)
+ITEM = b"i"          # payload one argument
+ITEMS = b"m"         # payload a tuple of arguments, result a list
+STAR_ITEMS = b"s"    # payload a tuple of argument tuples, result a list
+
+# Flags of a task from C or D-Bus, whose function is "package.module:function".
+FLAG_CHUNK, FLAG_STAR = 1, 2
+
+# The domain of failures that began as a Python exception.
+PYTHON_DOMAIN = "python"
+
+OK, ERROR = 0, 1
+_count_of = struct.Struct("=I").unpack_from
+_head_size = 16
+
+
+def pack_lengths(payloads):
+    """The lengths of payloads as the packed calls of libmp want them."""
+    return array("I", map(len, payloads)).tobytes()
+
+
+def iterate_packed(data):
+    """The (index, status, codec, bytes) of each result of Mp.Job.take_packed()."""
+    if not data:
+        return
+    count = _count_of(data)[0]
+    heads = memoryview(data)[4:4 + count * _head_size].cast("I")
+    position = 4 + count * _head_size
+    for at in range(0, 4 * count, 4):
+        index, status, codec, length = heads[at:at + 4]
+        end = position + length
+        yield index, status, codec, data[position:end]
+        position = end
+
+
+def failure_from(data):
+    """The exception behind the payload of a failed task."""
+    try:
+        domain, code, message, details = _gvariant.decode(data)
+    except Exception as error:
+        return _raw.TaskError(f"the failure of a task cannot be read: {error}")
+    return failure(domain, code, message, details.get("traceback"), details.get("exception"))
+
+
+def failure(domain, code, message, traceback=None, pickled=None):
+    """The exception of a failed task: the task's own when it can be rebuilt."""
+    exception = None
+    if pickled:
+        try:
+            exception = loads(pickled)
+        except BaseException as error:
+            exception = MaybeEncodingError(
+                f"the exception cannot be unpickled: {error!r}", message)
+        else:
+            if not isinstance(exception, BaseException):
+                exception = _raw.TaskError(message)
+    if exception is None:
+        exception = _raw.convert_failure(domain, code, message)
+    if traceback:
+        exception.__cause__ = RemoteTraceback(f'\n"""\n{traceback}"""')
+    return exception

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""The worker of a pool: takes tasks, runs them, gives results, until the pool ends."""
+
+import io
+import itertools
+import os
+import pickle
+import struct
+import traceback
+import types
+
+from . import _child, _gvariant, _raw, _tasks, process, util
+from ._raw import GLib, Mp
+from ._serialize import GVARIANT, PICKLE, dumps, inheriting, loads
+from ._tasks import FLAG_CHUNK, FLAG_STAR, PYTHON_DOMAIN, MaybeEncodingError
+
+__all__ = ["main"]
+
+_head_of = struct.Struct("=IIII").unpack_from
+_HEAD_SIZE = 16
+# Payloads above this are unpickled in place, not copied.
+_COPY_LIMIT = 1 << 16
+# Functions that have no state of their own: one copy serves every task.
+_STATELESS = (types.FunctionType, types.BuiltinFunctionType, type)
+_MAX_CACHED = 256
+
+
+def main(handle, fd_list, preparation):
+    """Works for the pool behind the handle; gives the exit code of the process."""
+    worker = Mp.Worker.new_from_handle(handle, fd_list)
+    try:
+        _start(worker, fd_list, preparation)
+    except BaseException as error:
+        _report(worker, error, True, "the worker's initializer failed: ")
+        error = None
+        util.leave_child()
+        return 1
+    try:
+        _work(worker)
+    except GLib.Error as error:
+        # The pool has gone, or its memory is corrupt: nobody is left to be told.
+        util.info("the worker leaves: %s", error.message)
+    util.leave_child()
+    return 0
+
+
+def _start(worker, fd_list, preparation):
+    """Prepares the process, and runs the initializer of a Python pool."""
+    start_data = worker.get_start_data()
+    data = start_data.get_data() if start_data is not None else None
+    if not data:
+        _child.apply_preparation(preparation)
+        _become_worker(worker, "PoolWorker", ())
+        return
+    stream = io.BytesIO(data)
+    current = process.current_process()
+    current._inheriting = True
+    try:
+        state = pickle.load(stream)
+        _child.prepare(state)
+        with inheriting(fd_list):
+            initializer, arguments = pickle.load(stream)
+    finally:
+        del current._inheriting
+    _become_worker(worker, state["worker_name"], state["identity"], state["parent"])
+    if initializer is not None:
+        initializer(*arguments)
+
+
+def _become_worker(worker, name, identity, parent=None):
+    number = os.getpid()
+    obj = process.BaseProcess(daemon=True)
+    obj._identity = tuple(identity) + (number,)
+    obj._name = f"{name}-{number}"
+    parent = parent or (os.getppid(), "parent")
+    process.become(obj, *parent)
+
+
+def _work(worker):
+    """The loop: one call into the library for each task."""
+    succeed_and_next = worker.succeed_and_next
+    cache = {}
+    head, size, apply, function, from_c = b"\0", 0, None, None, False
+    record = worker.next()
+    while record:
+        try:
+            if not record.startswith(head):
+                head, size, apply, function, from_c = _look_up(record, cache)
+            if from_c:
+                data = _gvariant.encode(apply(function, _gvariant.decode(record[size:])))
+                codec = GVARIANT
+            else:
+                codec = PICKLE
+                value = apply(function, loads(record[size:] if len(record) < _COPY_LIMIT
+                                              else memoryview(record)[size:]))
+                try:
+                    data = dumps(value)
+                except Exception as error:
+                    raise MaybeEncodingError(error, value) from None
+                finally:
+                    value = None
+        except BaseException as error:
+            _report(worker, error, _head_of(record)[0] == PICKLE)
+            error = record = data = None
+            record = worker.next()
+        else:
+            if apply is not None and head not in cache:
+                # State that a task left in the function must not reach the next one.
+                head, function = b"\0", None
+            record = None
+            record = succeed_and_next(data, codec)
+            data = None
+
+
+def _look_up(record, cache):
+    """(head, its size, how to apply, function, whether from C) of the task in a record."""
+    codec, flags, length, _attempt = _head_of(record)
+    size = _HEAD_SIZE + length + -length % 8
+    head = record[:size]
+    found = cache.get(head)
+    if found is not None:
+        return (head, size, *found)
+    name = record[_HEAD_SIZE:_HEAD_SIZE + length]
+    if codec == GVARIANT:
+        found = (_C_CALLS[flags & (FLAG_CHUNK | FLAG_STAR)],
+                 _child.find_function(name.decode()), True)
+    else:
+        found = _CALLS[name[:1]], loads(name[1:]), False
+    if isinstance(found[1], _STATELESS):
+        if len(cache) >= _MAX_CACHED:
+            cache.clear()
+        cache[head] = found
+    return (head, size, *found)
+
+
+def _call(function, payload):
+    args, kwds = payload
+    return function(*args, **kwds)
+
+
+def _call_item(function, item):
+    return function(item)
+
+
+def _call_items(function, items):
+    return list(map(function, items))
+
+
+def _call_star_items(function, items):
+    return list(itertools.starmap(function, items))
+
+
+def _call_spread(function, value):
+    """A call whose arguments came as (ava{sv}), or as any other tuple."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], list) \
+            and isinstance(value[1], dict):
+        return function(*value[0], **value[1])
+    if isinstance(value, (tuple, list)):
+        return function(*value)
+    raise TypeError(f"the arguments must be a tuple, not {type(value).__name__}")
+
+
+def _call_spread_items(function, items):
+    return [_call_spread(function, item) for item in items]
+
+
+_CALLS = {_tasks.CALL: _call, _tasks.ITEM: _call_item, _tasks.ITEMS: _call_items,
+          _tasks.STAR_ITEMS: _call_star_items}
+_C_CALLS = {0: _call_item, FLAG_CHUNK: _call_items, FLAG_STAR: _call_spread,
+            FLAG_CHUNK | FLAG_STAR: _call_spread_items}
+
+
+def _text_of(error):
+    try:
+        return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    except Exception:
+        return f"{type(error).__name__}: <its text cannot be made>"
+
+
+def _report(worker, error, to_python, prefix=""):
+    """Tells the pool that the task failed."""
+    try:
+        text = "".join(traceback.format_exception(type(error), error, _own_part(error)))
+    except Exception:
+        text = _text_of(error) + "\n"
+    domain, code, message, pickled = PYTHON_DOMAIN, 0, _text_of(error), b""
+    if isinstance(error, SystemExit):
+        message = f"the task called sys.exit({error.code!r})"
+    elif isinstance(error, KeyboardInterrupt):
+        message = "the task was interrupted: KeyboardInterrupt"
+    elif isinstance(error, GLib.Error):
+        domain, code, message = error.domain, error.code, error.message
+    elif not to_python:
+        domain, code = _domain_for_c(error)
+    elif isinstance(error, Exception):
+        pickled = _pickle_exception(error)
+    error = None
+    worker.fail(domain, code, _no_nul(prefix + message), _no_nul(text), pickled)
+
+
+def _no_nul(text):
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def _domain_for_c(error):
+    """libmp's own code where one says what is wrong, else Python's domain."""
+    if isinstance(error, (ModuleNotFoundError, LookupError)) and _in_look_up(error):
+        return _raw.MP_ERROR, int(Mp.Error.NOT_FOUND)
+    if isinstance(error, TypeError) and _in_frame(error, "encode"):
+        return _raw.MP_ERROR, int(Mp.Error.TYPE)
+    return PYTHON_DOMAIN, 0
+
+
+def _in_look_up(error):
+    return _in_frame(error, "_look_up")
+
+
+def _in_frame(error, name):
+    """Whether an error came out of a function that _work() calls by this name."""
+    frame = error.__traceback__
+    frame = frame.tb_next if frame is not None else None
+    return frame is not None and frame.tb_frame.f_code.co_name == name
+
+
+def _pickle_exception(error):
+    error.__traceback__ = None
+    try:
+        return dumps(error)
+    except Exception as reason:
+        return dumps(MaybeEncodingError(reason, error))
+
+
+def _own_part(error):
+    """The traceback without the frames of this module at its beginning."""
+    entry = error.__traceback__
+    while entry is not None and entry.tb_frame.f_code.co_filename == __file__:
+        entry = entry.tb_next
+    return entry or error.__traceback__

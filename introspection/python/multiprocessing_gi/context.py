@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""Contexts: the whole interface of the package, bound to a way to start processes."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import threading
+
+from . import _raw, process, reduction, util
+from ._raw import GLib, Mp
+from ._serialize import PICKLE, dumps, spawning
+
+__all__ = ["BaseContext", "DefaultContext", "ForkServerContext", "SpawnContext", "Process",
+           "ForkServerProcess", "SpawnProcess"]
+
+# The task of a process whose payload is two pickles, see _child.py.
+PROCESS_TASK = "multiprocessing_gi._child:process"
+
+_METHODS = {"forkserver": Mp.StartMethod.FORKSERVER, "spawn": Mp.StartMethod.SPAWN}
+_NO_FORK = ("cannot find context for 'fork': this process may have threads of GLib's and "
+            "libmp's that a forked child would lack; use 'forkserver', which forks from a "
+            "process without threads, or 'spawn'")
+
+
+class BaseContext:
+    """What the package offers, for one way to start processes."""
+
+    ProcessError = _raw.ProcessError
+    BufferTooShort = _raw.BufferTooShort
+    TimeoutError = _raw.TimeoutError
+    AuthenticationError = _raw.AuthenticationError
+    TaskError = _raw.TaskError
+    WorkerDiedError = _raw.WorkerDiedError
+    CancelledError = _raw.CancelledError
+
+    current_process = staticmethod(process.current_process)
+    parent_process = staticmethod(process.parent_process)
+    active_children = staticmethod(process.active_children)
+    reducer = reduction
+    _name = None
+
+    def cpu_count(self):
+        """The number of processors of the machine."""
+        count = os.cpu_count()
+        if count is None:
+            raise NotImplementedError("cannot determine number of cpus")
+        return count
+
+    def Queue(self, maxsize=0):
+        """A queue that many processes may put into and get from."""
+        from .queues import Queue
+        return Queue(maxsize, ctx=self.get_context())
+
+    def SimpleQueue(self):
+        """A queue with put, get, empty and close only."""
+        from .queues import SimpleQueue
+        return SimpleQueue(ctx=self.get_context())
+
+    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
+        """A pool of worker processes."""
+        from .pool import Pool
+        return Pool(processes, initializer, initargs, maxtasksperchild,
+                    context=self.get_context())
+
+    def freeze_support(self):
+        """Does nothing here: needed only in frozen programs."""
+
+    def get_logger(self):
+        """The package's logger."""
+        return util.get_logger()
+
+    def log_to_stderr(self, level=None):
+        """Makes the package's logger write to the standard error stream."""
+        return util.log_to_stderr(level)
+
+    def allow_connection_pickling(self):
+        """Does nothing: always allowed."""
+
+    def set_executable(self, executable):
+        """Which Python interpreter processes started from now on run."""
+        _starter.set_executable(executable)
+
+    def set_forkserver_preload(self, module_names):
+        """Which modules the forkserver imports before it forks its first process."""
+        _starter.set_preload(module_names)
+
+    def get_context(self, method=None):
+        """The context of a start method; of this one when it is bound to one."""
+        if method is None:
+            return self
+        try:
+            return _contexts[method]
+        except KeyError:
+            text = _NO_FORK if method == "fork" else f"cannot find context for {method!r}"
+            raise ValueError(text) from None
+
+    def get_start_method(self, allow_none=False):
+        """The name of the start method."""
+        return self._name
+
+    def set_start_method(self, method, force=False):
+        """Not possible for a context that is bound to a start method."""
+        raise ValueError("cannot set start method of concrete context")
+
+    @property
+    def gobject(self):
+        """The Mp.raw.Context that starts this context's processes from now on."""
+        return _starter.context(self.get_start_method())
+
+
+class Process(process.BaseProcess):
+    """A process that starts in the way which is the default when it is started."""
+
+
+class ForkServerProcess(process.BaseProcess):
+    """A process that is forked from a single-threaded server."""
+
+    _start_method = "forkserver"
+
+
+class SpawnProcess(process.BaseProcess):
+    """A process in a fresh interpreter."""
+
+    _start_method = "spawn"
+
+
+class ForkServerContext(BaseContext):
+    """Processes are forked from a preloaded server without threads."""
+
+    _name = "forkserver"
+    Process = ForkServerProcess
+
+
+class SpawnContext(BaseContext):
+    """Each process is a fresh interpreter."""
+
+    _name = "spawn"
+    Process = SpawnProcess
+
+
+_contexts = {"forkserver": ForkServerContext(), "spawn": SpawnContext()}
+
+
+class DefaultContext(BaseContext):
+    """The context whose start method can be chosen, once."""
+
+    Process = Process
+
+    def __init__(self):
+        self._actual = None
+
+    def get_context(self, method=None):
+        if method is not None:
+            return super().get_context(method)
+        if self._actual is None:
+            self._actual = _contexts["forkserver"]
+        return self._actual
+
+    def set_start_method(self, method, force=False):
+        """Chooses how processes start; a second time only with force."""
+        if self._actual is not None and not force:
+            raise RuntimeError("context has already been set")
+        if method is None and force:
+            self._actual = None
+        else:
+            self._actual = self.get_context(method)
+
+    def get_start_method(self, allow_none=False):
+        if self._actual is None and allow_none:
+            return None
+        return self.get_context()._name
+
+    def get_all_start_methods(self):
+        """The names of the start methods, the default first."""
+        return list(_contexts)
+
+
+class _Starter:
+    """The GObject contexts of this process, and how interpreters are called."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._contexts = {}
+        self._environment = {}
+        self._preload = ["__main__"]
+        self._executable = os.environ.get("MP_PYTHON") if not sys.executable else None
+
+    def executable(self):
+        """The interpreter of processes to come."""
+        return self._executable or sys.executable
+
+    def set_executable(self, executable):
+        executable = None if executable is None else os.fsdecode(executable)
+        with self._lock:
+            if executable != self.executable():
+                self._executable = executable
+                self._contexts.clear()
+
+    def set_preload(self, module_names):
+        if not isinstance(module_names, list) or not all(
+                isinstance(name, str) for name in module_names):
+            raise TypeError("module_names must be a list of strings")
+        self._preload = list(module_names)
+
+    def context(self, method):
+        """The GObject context of a start method."""
+        with self._lock:
+            if method not in self._contexts:
+                self._contexts[method] = self._make(method)
+                self._environment[method] = dict(os.environ)
+            return self._contexts[method]
+
+    def environment_changes(self, method):
+        """What was changed in os.environ since the context was made: {name: value or None}."""
+        before, now = self._environment.get(method, {}), dict(os.environ)
+        if before == now:
+            return None
+        changes = {name: value for name, value in now.items() if before.get(name) != value}
+        changes.update((name, None) for name in before if name not in now)
+        return changes
+
+    def _make(self, method):
+        executable = self.executable()
+        if not executable:
+            raise RuntimeError("sys.executable is not set: name the interpreter of child "
+                               "processes with set_executable()")
+        context = Mp.Context.new(_METHODS[method], Mp.Runtime.PYTHON)
+        context.set_interpreter([executable] + subprocess._args_from_interpreter_flags())
+        path = _path_for_children()
+        if path is not None:
+            context.set_environment([f"PYTHONPATH={path}"])
+        if method == "forkserver":
+            context.set_preload([name for name in self._preload if name != "__main__"])
+            preparation = prepare_data(method)
+            preparation["preload_main"] = "__main__" in self._preload
+            context.set_preparation(GLib.Bytes.new(dumps(preparation)))
+        return context
+
+
+def _path_for_children():
+    """The PYTHONPATH with which a child finds this package; None if it does anyway."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    inherited = os.environ.get("PYTHONPATH", "")
+    if home in installed or home in inherited.split(os.pathsep) or "dist-packages" in home:
+        return None
+    return os.pathsep.join(filter(None, (inherited, home)))
+
+
+def _main_module():
+    """How a child imports the main module: ("name", n), ("path", p), or None."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name is not None:
+        return "name", spec.name
+    path = getattr(main, "__file__", None)
+    if path is None or path == "<stdin>":
+        return None
+    if not os.path.isabs(path) and process.ORIGINAL_DIR is not None:
+        path = os.path.join(process.ORIGINAL_DIR, path)
+    return "path", os.path.normpath(path)
+
+
+def prepare_data(method, name=None):
+    """What a child needs to know of this process before it unpickles anything else."""
+    if getattr(process.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "an attempt has been made to start a new process before the current process has "
+            "finished its bootstrapping phase: the main module starts processes while it is "
+            "imported. Put that under:\n\n"
+            "    if __name__ == '__main__':\n"
+            "        ...")
+    path = list(sys.path)
+    if "" in path and process.ORIGINAL_DIR is not None:
+        path[path.index("")] = process.ORIGINAL_DIR
+    try:
+        directory = os.getcwd()
+    except OSError:
+        directory = None
+    return {
+        "name": name,
+        "start_method": method,
+        "sys_path": path,
+        "sys_argv": list(getattr(sys, "argv", ())),
+        "original_dir": process.ORIGINAL_DIR,
+        "dir": directory,
+        "main": _main_module(),
+        "logging": util.logging_state(),
+        "authkey": bytes(process.current_process().authkey),
+        "environment": _starter.environment_changes(method),
+        "parent": (os.getpid(), process.current_process().name),
+    }
+
+
+_starter = _Starter()
+_default_context = DefaultContext()
+
+
+def start_process(obj, method):
+    """Starts the process of a process object; gives its process.Started."""
+    method = method or _default_context.get_start_method()
+    preparation = prepare_data(method, obj.name)
+    context = _starter.context(method)
+    util.flush_std_streams()
+    with spawning() as fd_list:
+        # Two pickles: the second needs what the first one prepares.
+        data = dumps(preparation) + dumps(obj)
+    gobject = Mp.Process.new_data(context, PROCESS_TASK, data, PICKLE)
+    gobject.set_fd_list(fd_list)
+    try:
+        gobject.start(None)
+    except GLib.Error as error:
+        raise _raw.convert_error(error) from error
+    return process.Started(gobject)

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""How objects are turned into bytes to travel; register() adds reducers for types.
+
+The table of reducers is the standard library's, so that what other packages
+have registered with multiprocessing counts here too.
+"""
+
+from multiprocessing.reduction import ForkingPickler
+
+from ._serialize import dumps
+
+__all__ = ["ForkingPickler", "register", "dump", "dumps"]
+
+register = ForkingPickler.register
+
+
+def dump(obj, file, protocol=None):
+    """Pickles obj into a file with the registered reducers."""
+    ForkingPickler(file, protocol).dump(obj)
