@@ -14,7 +14,7 @@ import sys
 import traceback
 import types
 
-from . import _gvariant, context, process, util
+from . import context, process, util
 from ._raw import GLib
 from ._serialize import GVARIANT, decode, fd_list_from, inheriting, loads
 
@@ -154,11 +154,6 @@ def apply_preparation(pickled):
 
 def prepare(data):
     """Makes this process like the one that made data with context.prepare_data()."""
-    for name, value in (data["environment"] or {}).items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
     if data["name"] is not None:
         process.current_process().name = data["name"]
     process.current_process().authkey = data["authkey"]
@@ -205,8 +200,8 @@ def prepare_zygote(preparation):
     report what is wrong with it where it can be seen.
     """
     data = loads(bytes(preparation))
-    # The environment, folder and name are for each process to take over.
-    data.update(environment=None, name=None, logging=(None, False))
+    # The rest is for each process to take over.
+    data.update(name=None, logging=(None, False))
     main, data["main"] = data["main"], None
     prepare(data)
     if main is None or not data.get("preload_main"):

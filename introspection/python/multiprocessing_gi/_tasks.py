@@ -65,8 +65,7 @@ def failure(domain, code, message, traceback=None, pickled=None):
         try:
             exception = loads(pickled)
         except BaseException as error:
-            exception = MaybeEncodingError(
-                f"the exception cannot be unpickled: {error!r}", message)
+            exception = _raw.TaskError(f"{message} (the exception cannot be unpickled: {error!r})")
         else:
             if not isinstance(exception, BaseException):
                 exception = _raw.TaskError(message)

@@ -5,7 +5,6 @@
 import os
 import subprocess
 import sys
-import sysconfig
 import threading
 
 from . import _raw, process, reduction, util
@@ -183,7 +182,6 @@ class _Starter:
     def __init__(self):
         self._lock = threading.Lock()
         self._contexts = {}
-        self._environment = {}
         self._preload = ["__main__"]
         self._executable = os.environ.get("MP_PYTHON") if not sys.executable else None
 
@@ -207,19 +205,14 @@ class _Starter:
     def context(self, method):
         """The GObject context of a start method."""
         with self._lock:
-            if method not in self._contexts:
-                self._contexts[method] = self._make(method)
-                self._environment[method] = dict(os.environ)
-            return self._contexts[method]
-
-    def environment_changes(self, method):
-        """What was changed in os.environ since the context was made: {name: value or None}."""
-        before, now = self._environment.get(method, {}), dict(os.environ)
-        if before == now:
-            return None
-        changes = {name: value for name, value in now.items() if before.get(name) != value}
-        changes.update((name, None) for name in before if name not in now)
-        return changes
+            context = self._contexts.get(method)
+            if context is None:
+                context = self._contexts[method] = self._make(method)
+        path = _path_for_children()
+        if path is not None:
+            environment = {**os.environ, "PYTHONPATH": path}
+            context.set_environment([f"{name}={value}" for name, value in environment.items()])
+        return context
 
     def _make(self, method):
         executable = self.executable()
@@ -228,9 +221,6 @@ class _Starter:
                                "processes with set_executable()")
         context = Mp.Context.new(_METHODS[method], Mp.Runtime.PYTHON)
         context.set_interpreter([executable] + subprocess._args_from_interpreter_flags())
-        path = _path_for_children()
-        if path is not None:
-            context.set_environment([f"PYTHONPATH={path}"])
         if method == "forkserver":
             context.set_preload([name for name in self._preload if name != "__main__"])
             preparation = prepare_data(method)
@@ -242,9 +232,9 @@ class _Starter:
 def _path_for_children():
     """The PYTHONPATH with which a child finds this package; None if it does anyway."""
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     inherited = os.environ.get("PYTHONPATH", "")
-    if home in installed or home in inherited.split(os.pathsep) or "dist-packages" in home:
+    if (os.path.basename(home) in ("site-packages", "dist-packages")
+            or home in inherited.split(os.pathsep)):
         return None
     return os.pathsep.join(filter(None, (inherited, home)))
 
@@ -289,7 +279,6 @@ def prepare_data(method, name=None):
         "main": _main_module(),
         "logging": util.logging_state(),
         "authkey": bytes(process.current_process().authkey),
-        "environment": _starter.environment_changes(method),
         "parent": (os.getpid(), process.current_process().name),
     }
 

@@ -513,12 +513,12 @@ class Pool:
     """A pool of processes that run functions, with the interface of multiprocessing.Pool.
 
     A worker that dies fails the task it had (WorkerDiedError) and is replaced; every
-    other task completes. The GObject behind it is .gobject; connect() and .props reach
-    its signals and properties.
+    other task completes. With max_attempts above 1 such a task is tried again. The
+    GObject behind it is .gobject; connect() and .props reach its signals and properties.
     """
 
     def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None,
-                 context=None):
+                 context=None, *, max_attempts=1):
         self._state = INIT
         if processes is None:
             processes = _available_cpus()
@@ -527,6 +527,8 @@ class Pool:
         if maxtasksperchild is not None and (
                 not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
             raise ValueError("maxtasksperchild must be a positive int or None")
+        if not isinstance(max_attempts, int) or max_attempts < 1:
+            raise ValueError("max_attempts must be a positive int")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if process.current_process().daemon:
@@ -534,7 +536,8 @@ class Pool:
         self._ctx = context or _context._default_context.get_context()
         self._processes = processes
         self._gobject = _make_pool(self._ctx, processes, initializer, initargs,
-                                   maxtasksperchild or 0)
+                                   max_tasks_per_worker=maxtasksperchild or 0,
+                                   max_attempts=max_attempts)
         self._callbacks = _Callbacks(self._gobject)
         self._feeders = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -755,7 +758,7 @@ def _available_cpus():
         return os.cpu_count() or 1
 
 
-def _make_pool(ctx, processes, initializer, initargs, max_tasks):
+def _make_pool(ctx, processes, initializer, initargs, **properties):
     """Makes the GObject, whose workers start at once."""
     method = ctx.get_start_method()
     preparation = _context.prepare_data(method)
@@ -764,8 +767,8 @@ def _make_pool(ctx, processes, initializer, initargs, max_tasks):
     util.flush_std_streams()
     with spawning() as fd_list:
         data = dumps(preparation) + dumps((initializer, tuple(initargs)))
-    pool = Mp.Pool(context=ctx.gobject, n_workers=processes, max_tasks_per_worker=max_tasks,
-                   worker_data=GLib.Bytes.new(data), worker_fd_list=fd_list)
+    pool = Mp.Pool(context=ctx.gobject, n_workers=processes, worker_data=GLib.Bytes.new(data),
+                   worker_fd_list=fd_list, **properties)
     try:
         pool.init(None)
     except GLib.Error as error:

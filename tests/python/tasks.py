@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""What the tests run in other processes, and what they need to look at them."""
+
+import os
+import signal
+import sys
+import time
+
+
+def square(number):
+    """A function of one argument."""
+    return number * number
+
+
+def add(left, right=1000):
+    """A function of two arguments, one with a default."""
+    return left + right
+
+
+def nothing():
+    """Do nothing."""
+
+
+def own_pid(_item=None):
+    """The process that runs this."""
+    return os.getpid()
+
+
+def fail(message):
+    """Raise."""
+    raise ValueError(message)
+
+
+def fail_if(number, bad):
+    """Raise for one number."""
+    if number == bad:
+        raise ValueError(f'it is {number}')
+    return number
+
+
+def fail_at_three(number):
+    """Raise for three."""
+    return fail_if(number, 3)
+
+
+def slow_square(number):
+    """Take a while."""
+    time.sleep(0.05)
+    return number * number
+
+
+def wait_for_ever(*_items):
+    """Do not come back."""
+    while True:
+        time.sleep(60)
+
+
+def die(signal_number=signal.SIGKILL):
+    """Be killed."""
+    os.kill(os.getpid(), signal_number)
+    wait_for_ever()
+
+
+def die_at_three(number):
+    """Be killed for three."""
+    if number == 3:
+        die()
+    return number
+
+
+def leave_at_once(code):
+    """End the process without telling anybody."""
+    os._exit(code)
+
+
+def leave(code):
+    """Call sys.exit()."""
+    sys.exit(code)
+
+
+def interrupt():
+    """Raise what Ctrl-C raises."""
+    raise KeyboardInterrupt
+
+
+def unpicklable_result():
+    """Return what cannot be pickled."""
+    return lambda: None
+
+
+class Unpicklable:
+    """Cannot be pickled."""
+
+    def __reduce__(self):
+        raise RuntimeError('not to be pickled')
+
+
+class OneWayError(Exception):
+    """Can be pickled, but not unpickled: it wants two arguments and keeps one."""
+
+    def __init__(self, first, second):
+        super().__init__(first)
+        self.second = second
+
+
+def fail_one_way():
+    """Raise what cannot be unpickled."""
+    raise OneWayError('first', 'second')
+
+
+class UnpicklableError(Exception):
+    """Cannot be pickled."""
+
+    def __reduce__(self):
+        raise RuntimeError('not to be pickled')
+
+
+def fail_unpicklable():
+    """Raise what cannot be pickled."""
+    raise UnpicklableError('lost on the way')
+
+
+class Counter:
+    """A callable with a state."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, _item):
+        self.calls += 1
+        return self.calls
+
+
+_STATE = {}
+
+
+def remember(**values):
+    """An initializer."""
+    _STATE.update(values)
+
+
+def recall(name):
+    """What remember() was told."""
+    return _STATE.get(name)
+
+
+def echo(incoming, outgoing):
+    """Send everything back, doubled, until None comes."""
+    while True:
+        item = incoming.get()
+        if item is None:
+            return
+        outgoing.put((item, item))
+
+
+def put(queue, *items):
+    """Put items."""
+    for item in items:
+        queue.put(item)
+
+
+def is_alive(pid):
+    """Whether a process runs; a zombie does not."""
+    try:
+        with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as file:
+            return file.read().rpartition(')')[2].split()[0] not in 'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition, timeout=10):
+    """Wait until condition() is true; what it gave last."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value or time.monotonic() > deadline:
+            return value
+        time.sleep(0.005)
+
+
+def open_fds():
+    """How many descriptors this process has."""
+    return len(os.listdir('/proc/self/fd'))
