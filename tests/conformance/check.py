@@ -47,6 +47,9 @@ def run_suite(method, jobs, arguments):
 def check(method, jobs):
     """Run the expected tests; return the exit status."""
     expected = load("expected.json")[method]
+    if not expected:
+        print("1..0 # SKIP nothing is expected")
+        return 0
     with tempfile.NamedTemporaryFile("w", suffix=".ids") as ids:
         ids.write("\n".join(expected))
         ids.flush()
