@@ -18,6 +18,17 @@ G_BEGIN_DECLS
 MP_AVAILABLE_IN_ALL
 G_DECLARE_FINAL_TYPE (MpQueue, mp_queue, MP, QUEUE, GObject)
 
+/**
+ * MpQueueFunc:
+ * @queue: the queue that is watched
+ * @user_data: data given with the function
+ *
+ * Called when a queue may have a message, or is closed.
+ *
+ * Returns: whether to go on watching
+ *
+ * Since: 0.1
+ */
 typedef gboolean (*MpQueueFunc) (MpQueue *queue, gpointer user_data);
 
 MP_AVAILABLE_IN_ALL

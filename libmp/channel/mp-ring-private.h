@@ -21,17 +21,18 @@ typedef enum
   MP_RING_TIMED_OUT,   /* empty, or no room, until the deadline */
   MP_RING_INTERRUPTED, /* a signal handler ran in this thread */
   MP_RING_CLOSED,
-  MP_RING_TOO_BIG,     /* can never fit the bound */
+  MP_RING_TOO_BIG, /* can never fit the bound */
   MP_RING_NO_MEMORY,
-  MP_RING_CORRUPT
+  MP_RING_CORRUPT,
+  MP_RING_REFUSED /* only from mp_ring_take(): its function did not want the next message */
 } MpRingStatus;
 
 /* One message, gathered from parts. */
 typedef struct
 {
   const GOutputVector *parts;
-  guint                n_parts;
-  MpCodec              codec;
+  guint n_parts;
+  MpCodec codec;
 } MpRecord;
 
 typedef enum
@@ -45,30 +46,65 @@ typedef enum
  * the message is gone. @seq: the number of the message, modulo 2^32; it is
  * taken once (gint32) (mp_ring_get_taken () - seq) > 0. Must be short, must
  * not call back into the ring. */
-typedef void (*MpRingSink) (gpointer user_data, guint32 seq, MpCodec codec, const guint8 *data, gsize length);
+typedef void (
+  *MpRingSink) (gpointer user_data, guint32 seq, MpCodec codec, const guint8 *data, gsize length);
+
+/* The same for mp_ring_take(): FALSE leaves this message and what follows where
+ * it is. @n_ready: how many there are for sure, this one included. */
+typedef gboolean (*MpRingTake) (gpointer user_data,
+                                guint32 seq,
+                                guint32 n_ready,
+                                MpCodec codec,
+                                const guint8 *data,
+                                gsize length);
 
 /* 0: no bound. */
 MpRing *mp_ring_new (guint32 max_items, guint64 max_bytes, GError **error);
 MpRing *mp_ring_new_from_handle (GVariant *handle, GUnixFDList *fd_list, GError **error);
 GVariant *mp_ring_to_handle (MpRing *self, GUnixFDList *fd_list, GError **error);
+/* The same with another kind than "ring", for what is a ring and little else. */
+MpRing *mp_ring_new_from_handle_of_kind (const char *kind,
+                                         GVariant *handle,
+                                         GUnixFDList *fd_list,
+                                         GError **error);
+GVariant *mp_ring_to_handle_of_kind (MpRing *self,
+                                     const char *kind,
+                                     GUnixFDList *fd_list,
+                                     GError **error);
 MpRing *mp_ring_ref (MpRing *self);
-void    mp_ring_unref (MpRing *self);
+void mp_ring_unref (MpRing *self);
 
 /* All or nothing: one commit. */
-MpRingStatus mp_ring_put (MpRing         *self,
+MpRingStatus mp_ring_put (MpRing *self,
                           const MpRecord *records,
-                          gsize           n_records,
-                          MpRingPutFlags  flags,
-                          gint64          deadline);
+                          gsize n_records,
+                          MpRingPutFlags flags,
+                          gint64 deadline);
 /* Up to @max_items messages, as many as there are, and at most @max_bytes
  * together unless the first alone is bigger (0: no limit): one commit. */
-MpRingStatus mp_ring_get (MpRing    *self,
-                          gsize      max_items,
-                          gsize      max_bytes,
+MpRingStatus mp_ring_get (MpRing *self,
+                          gsize max_items,
+                          gsize max_bytes,
                           MpRingSink sink,
-                          gpointer   user_data,
-                          gint64     deadline,
-                          gsize     *n_taken);
+                          gpointer user_data,
+                          gint64 deadline,
+                          gsize *n_taken);
+/* As mp_ring_put() and mp_ring_get(); MP_RING_INTERRUPTED also when
+ * @cancellable is cancelled while waiting. */
+MpRingStatus mp_ring_put_full (MpRing *self,
+                               const MpRecord *records,
+                               gsize n_records,
+                               MpRingPutFlags flags,
+                               gint64 deadline,
+                               GCancellable *cancellable);
+MpRingStatus mp_ring_take (MpRing *self,
+                           gsize max_items,
+                           gsize max_bytes,
+                           MpRingTake take,
+                           gpointer user_data,
+                           gint64 deadline,
+                           GCancellable *cancellable,
+                           gsize *n_taken);
 /* Until a get (G_IO_IN) or a put (G_IO_OUT) of something small would find what
  * it needs, or the ring is closed; only a hint. */
 MpRingStatus mp_ring_wait (MpRing *self, GIOCondition condition, gint64 deadline);
@@ -84,12 +120,14 @@ guint64 mp_ring_get_max_bytes (MpRing *self);
 void mp_ring_poke (MpRing *self);
 
 /* No more puts; gets go on until it is empty, then MP_RING_CLOSED. For every process. */
-void     mp_ring_close (MpRing *self);
+void mp_ring_close (MpRing *self);
 gboolean mp_ring_is_closed (MpRing *self);
 
 /* Ready while there is something to take (G_IO_IN), or room (G_IO_OUT), or it
  * is closed. The callback is a GSourceFunc. */
 GSource *mp_ring_source_new (MpRing *self, GIOCondition condition);
+/* Ready while there is room for @records. */
+GSource *mp_ring_source_new_for_put (MpRing *self, const MpRecord *records, gsize n_records);
 
 /* For @status other than MP_RING_DONE; always returns FALSE. */
 gboolean mp_ring_set_error (GError **error, MpRing *self, MpRingStatus status, gboolean putting);

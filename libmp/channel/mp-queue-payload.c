@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+/* Messages in the form in which they travel, for bindings and whoever has an
+ * encoding of their own. */
+
+#include "mp-queue-private.h"
+
+#include <string.h>
+
+#include "../base/mp-clock-private.h"
+#include "../base/mp-error.h"
+#include "../base/mp-scratch-private.h"
+
+/**
+ * mp_queue_put_payload:
+ * @self: a queue
+ * @data: (array length=length) (element-type guint8): the bytes of the message
+ * @length: how many there are
+ * @codec: what they are
+ * @timeout_us: how long to wait for room: microseconds, -1 for ever, 0 not at all
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * Puts a message in the form in which it travels.
+ *
+ * Returns: whether it was put; if not, nothing happened, and @error is set:
+ *   [error@Mp.Error.FULL] if there was no room in time,
+ *   [error@Mp.Error.CLOSED], [error@Mp.Error.LIMIT] if it can never fit or there
+ *   is no memory, [error@Mp.Error.CORRUPT], `G_IO_ERROR_CANCELLED`
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_queue_put_payload (MpQueue *self,
+                      const guint8 *data,
+                      gsize length,
+                      MpCodec codec,
+                      gint64 timeout_us,
+                      GCancellable *cancellable,
+                      GError **error)
+{
+  const GOutputVector part = { .buffer = data, .size = length };
+  const MpRecord record = { .parts = &part, .n_parts = 1, .codec = codec };
+  MpRingStatus status;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self) && codec <= MP_CODEC_JSON, FALSE);
+
+  status = mp_queue_put_records (self, &record, 1, timeout_us, cancellable);
+  return G_LIKELY (status == MP_RING_DONE) || mp_ring_set_error (error, self->ring, status, TRUE);
+}
+
+/* Cuts @data at @lengths, which may not be aligned. */
+static gboolean
+cut (const guint8 *data, gsize length, const guint8 *lengths, gsize n, GOutputVector *parts)
+{
+  gsize used = 0;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      guint32 size;
+
+      memcpy (&size, lengths + i * sizeof size, sizeof size);
+      if (size > length - used)
+        return FALSE;
+      parts[i] = (GOutputVector){ .buffer = data + used, .size = size };
+      used += size;
+    }
+  return used == length;
+}
+
+/**
+ * mp_queue_put_packed:
+ * @self: a queue
+ * @data: (array length=length) (element-type guint8): the messages, back to back
+ * @length: how many bytes they have together
+ * @lengths: (array length=n_lengths) (element-type guint8): the length of each, as
+ *   32-bit numbers in the byte order of the machine
+ * @n_lengths: the size of @lengths: four times the number of messages
+ * @codec: what they are
+ * @timeout_us: how long to wait for room: microseconds, -1 for ever, 0 not at all
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * The same as [method@Mp.Queue.put_many] for messages in the form in which they
+ * travel: for bindings, to which two arrays of bytes are much cheaper than an
+ * array of arrays.
+ *
+ * Returns: whether they were put; if not, nothing happened, and @error is set as
+ *   by [method@Mp.Queue.put_payload], or to [error@Mp.Error.INVALID_ARGUMENT] if
+ *   @lengths does not add up to @length
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_queue_put_packed (MpQueue *self,
+                     const guint8 *data,
+                     gsize length,
+                     const guint8 *lengths,
+                     gsize n_lengths,
+                     MpCodec codec,
+                     gint64 timeout_us,
+                     GCancellable *cancellable,
+                     GError **error)
+{
+  gsize n = n_lengths / sizeof (guint32);
+  g_autofree MpRecord *records = NULL;
+  g_autofree GOutputVector *parts = NULL;
+  MpRingStatus status;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self) && codec <= MP_CODEC_JSON, FALSE);
+
+  records = g_new (MpRecord, n);
+  parts = g_new (GOutputVector, n);
+  if (n_lengths % sizeof (guint32) != 0 || !cut (data, length, lengths, n, parts))
+    {
+      g_set_error (error,
+                   MP_ERROR,
+                   MP_ERROR_INVALID_ARGUMENT,
+                   "The lengths of %" G_GSIZE_FORMAT " messages do not add up to %" G_GSIZE_FORMAT
+                   " bytes",
+                   n,
+                   length);
+      return FALSE;
+    }
+  for (gsize i = 0; i < n; i++)
+    records[i] = (MpRecord){ .parts = &parts[i], .n_parts = 1, .codec = codec };
+  status = mp_queue_put_records (self, records, n, timeout_us, cancellable);
+  return status == MP_RING_DONE || mp_ring_set_error (error, self->ring, status, TRUE);
+}
+
+/* One message in the scratch buffer of this thread. */
+typedef struct
+{
+  const guint8 *data;
+  gsize length;
+  MpCodec codec;
+} Scratched;
+
+static gboolean
+take_to_scratch (gpointer user_data,
+                 guint32 seq,
+                 guint32 n_ready,
+                 MpCodec codec,
+                 const guint8 *data,
+                 gsize length)
+{
+  Scratched *result = user_data;
+  guint8 *copy = mp_scratch_reserve (length);
+
+  if (G_UNLIKELY (copy == NULL))
+    return FALSE;
+  memcpy (copy, data, length);
+  *result = (Scratched){ .data = copy, .length = length, .codec = codec };
+  return TRUE;
+}
+
+/* The scratch buffer only refuses when there is no memory. */
+static MpRingStatus
+scratch_status (MpRingStatus status)
+{
+  return status == MP_RING_REFUSED ? MP_RING_NO_MEMORY : status;
+}
+
+/**
+ * mp_queue_get_payload:
+ * @self: a queue
+ * @timeout_us: how long to wait for a message: microseconds, -1 for ever, 0 not at all
+ * @length: (out): how many bytes it has
+ * @codec: (out): what they are, a [enum@Mp.Codec]
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * Takes the first message, in the form in which it travelled. The bytes are this
+ * thread's until it gets something from any queue again.
+ *
+ * Returns: (transfer none) (array length=length) (element-type guint8) (nullable):
+ *   its bytes, not `NULL` even if there are none, or `NULL` with @error set and
+ *   nothing taken: [error@Mp.Error.EMPTY] if there was none in time,
+ *   [error@Mp.Error.CLOSED] if it is closed and empty, [error@Mp.Error.LIMIT] if
+ *   there is no memory, [error@Mp.Error.CORRUPT], `G_IO_ERROR_CANCELLED`
+ *
+ * Since: 0.1
+ */
+const guint8 *
+mp_queue_get_payload (MpQueue *self,
+                      gint64 timeout_us,
+                      gsize *length,
+                      guint *codec,
+                      GCancellable *cancellable,
+                      GError **error)
+{
+  Scratched result = { .data = NULL };
+  MpRingStatus status;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self) && length != NULL, NULL);
+
+  status = scratch_status (
+    mp_queue_take (self, 1, take_to_scratch, &result, timeout_us, cancellable, NULL));
+  *length = result.length;
+  if (codec != NULL)
+    *codec = result.codec;
+  if (G_UNLIKELY (status != MP_RING_DONE))
+    mp_ring_set_error (error, self->ring, status, FALSE);
+  return result.data;
+}
+
+/**
+ * mp_queue_try_get_payload:
+ * @self: a queue
+ * @length: (out): how many bytes it has
+ * @codec: (out): what they are, a [enum@Mp.Codec]; -1 if the queue is empty, -2 if it
+ *   is closed as well, -3 if its shared memory is corrupt or there is no memory
+ *
+ * Takes the first message if there is one; never waits, never sets an error:
+ * the cheapest way for bindings to poll. The bytes are this thread's until it
+ * gets something from any queue again.
+ *
+ * Returns: (transfer none) (array length=length) (element-type guint8) (nullable):
+ *   its bytes, or `NULL` if there is none
+ *
+ * Since: 0.1
+ */
+const guint8 *
+mp_queue_try_get_payload (MpQueue *self, gsize *length, int *codec)
+{
+  Scratched result = { .data = NULL };
+  MpRingStatus status;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self) && length != NULL && codec != NULL, NULL);
+
+  status = mp_ring_take (self->ring, 1, 0, take_to_scratch, &result, MP_DEADLINE_NOW, NULL, NULL);
+  *length = result.length;
+  if (G_LIKELY (status == MP_RING_DONE))
+    *codec = (int) result.codec;
+  else if (status == MP_RING_TIMED_OUT || status == MP_RING_INTERRUPTED)
+    *codec = -1;
+  else
+    *codec = status == MP_RING_CLOSED ? -2 : -3;
+  return result.data;
+}
+
+GBytes *
+mp_queue_copy_bytes (const guint8 *data, gsize length)
+{
+  guint8 *copy = g_try_malloc (MAX (length, 1));
+
+  if (copy == NULL)
+    return NULL;
+  memcpy (copy, data, length);
+  return g_bytes_new_take (copy, length);
+}
+
+static gboolean
+take_bytes (gpointer user_data,
+            guint32 seq,
+            guint32 n_ready,
+            MpCodec codec,
+            const guint8 *data,
+            gsize length)
+{
+  MpQueueItem *item = user_data;
+
+  item->codec = codec;
+  item->bytes = mp_queue_copy_bytes (data, length);
+  return item->bytes != NULL;
+}
+
+/**
+ * mp_queue_get_bytes:
+ * @self: a queue
+ * @timeout_us: how long to wait for a message: microseconds, -1 for ever, 0 not at all
+ * @codec: (out) (optional): what they are, a [enum@Mp.Codec]
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * Takes the first message, in the form in which it travelled.
+ *
+ * Returns: (transfer full) (nullable): its bytes, or `NULL` with @error set as by
+ *   [method@Mp.Queue.get_payload] and nothing taken
+ *
+ * Since: 0.1
+ */
+GBytes *
+mp_queue_get_bytes (MpQueue *self,
+                    gint64 timeout_us,
+                    guint *codec,
+                    GCancellable *cancellable,
+                    GError **error)
+{
+  MpQueueItem item = { .bytes = NULL };
+  MpRingStatus status;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self), NULL);
+
+  status =
+    scratch_status (mp_queue_take (self, 1, take_bytes, &item, timeout_us, cancellable, NULL));
+  if (codec != NULL)
+    *codec = item.codec;
+  if (status != MP_RING_DONE)
+    mp_ring_set_error (error, self->ring, status, FALSE);
+  return item.bytes;
+}
+
+/* A batch in the scratch buffer: the number of messages, a place for the length
+ * and one for the codec of each that may come, and their bytes. */
+typedef struct
+{
+  guint32 n_places;
+  guint32 n;
+  gsize length;
+} Packing;
+
+static gsize
+packed_header (guint32 n_places)
+{
+  return (1 + 2 * (gsize) n_places) * sizeof (guint32);
+}
+
+static gboolean
+take_packed (gpointer user_data,
+             guint32 seq,
+             guint32 n_ready,
+             MpCodec codec,
+             const guint8 *data,
+             gsize length)
+{
+  Packing *self = user_data;
+  guint32 *header;
+  guint8 *buffer;
+
+  if (self->n == 0)
+    {
+      self->n_places = MIN (self->n_places, n_ready);
+      self->length = packed_header (self->n_places);
+    }
+  if (self->n == self->n_places)
+    return FALSE;
+  buffer = mp_scratch_reserve (self->length + length);
+  if (buffer == NULL)
+    return FALSE;
+  header = (guint32 *) (gpointer) buffer;
+  header[1 + self->n] = (guint32) length;
+  header[1 + self->n_places + self->n] = codec;
+  memcpy (buffer + self->length, data, length);
+  self->length += length;
+  self->n++;
+  return TRUE;
+}
+
+/* Closes the gaps that places left which were not needed. */
+static guint8 *
+finish_packing (Packing *self)
+{
+  guint8 *buffer = mp_scratch_reserve (self->length);
+  guint32 *header = (guint32 *) (gpointer) buffer;
+  gsize old_size = packed_header (self->n_places), size = packed_header (self->n);
+
+  header[0] = self->n;
+  if (self->n < self->n_places)
+    {
+      memmove (&header[1 + self->n], &header[1 + self->n_places], self->n * sizeof (guint32));
+      memmove (buffer + size, buffer + old_size, self->length - old_size);
+      self->length -= old_size - size;
+    }
+  return buffer;
+}
+
+/**
+ * mp_queue_get_packed:
+ * @self: a queue
+ * @max_items: how many messages to take at most, at least 1
+ * @timeout_us: how long to wait for the first: microseconds, -1 for ever, 0 not at all
+ * @length: (out): how many bytes are returned
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * The same as [method@Mp.Queue.get_many] for messages in the form in which they
+ * travelled, pickles included. The result has, in 32-bit numbers in the byte
+ * order of the machine, how many they are, the length of each, and the
+ * [enum@Mp.Codec] of each; then their bytes, back to back. It is this thread's
+ * until it gets something from any queue again.
+ *
+ * Returns: (transfer none) (array length=length) (element-type guint8) (nullable):
+ *   the messages, or `NULL` with @error set as by [method@Mp.Queue.get_payload]
+ *   and nothing taken
+ *
+ * Since: 0.1
+ */
+const guint8 *
+mp_queue_get_packed (MpQueue *self,
+                     guint max_items,
+                     gint64 timeout_us,
+                     gsize *length,
+                     GCancellable *cancellable,
+                     GError **error)
+{
+  Packing packing = { .n_places = MIN (max_items, MP_QUEUE_MAX_BATCH_ITEMS) };
+  MpRingStatus status;
+  const guint8 *result;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self) && length != NULL, NULL);
+  g_return_val_if_fail (max_items > 0, NULL);
+
+  *length = 0;
+  status = scratch_status (
+    mp_queue_take (self, max_items, take_packed, &packing, timeout_us, cancellable, NULL));
+  if (status != MP_RING_DONE)
+    {
+      mp_ring_set_error (error, self->ring, status, FALSE);
+      return NULL;
+    }
+  result = finish_packing (&packing);
+  *length = packing.length;
+  return result;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include "mp-queue.h"
+#include "mp-ring-private.h"
+
+G_BEGIN_DECLS
+
+/* One batch: bounds how long a consumer keeps the others out, and its memory. */
+#define MP_QUEUE_MAX_BATCH_ITEMS 65536
+#define MP_QUEUE_MAX_BATCH_BYTES (16 * 1024 * 1024)
+
+struct _MpQueue
+{
+  GObject parent_instance;
+
+  MpRing *ring;
+
+  /* As it was asked for. */
+  guint max_items;
+  guint64 max_bytes;
+};
+
+#define MP_IS_READY_QUEUE(self) (MP_IS_QUEUE (self) && (self)->ring != NULL)
+
+/* Both go on when a signal handler ran: MP_RING_INTERRUPTED means cancelled. */
+MpRingStatus mp_queue_put_records (MpQueue *self,
+                                   const MpRecord *records,
+                                   gsize n_records,
+                                   gint64 timeout_us,
+                                   GCancellable *cancellable);
+MpRingStatus mp_queue_take (MpQueue *self,
+                            gsize max_items,
+                            MpRingTake take,
+                            gpointer user_data,
+                            gint64 timeout_us,
+                            GCancellable *cancellable,
+                            gsize *n_taken);
+
+/* NULL if there is no memory. */
+GBytes *mp_queue_copy_bytes (const guint8 *data, gsize length);
+
+/* What was taken, and is not yet with its receiver. */
+typedef struct
+{
+  MpCodec codec;
+  GBytes *bytes;
+} MpQueueItem;
+
+/* An MpRingTake that puts one MpQueueItem into the GArray @user_data. It refuses
+ * what only Python can read, so that it stays for whoever can. */
+gboolean mp_queue_take_item (gpointer user_data,
+                             guint32 seq,
+                             guint32 n_ready,
+                             MpCodec codec,
+                             const guint8 *data,
+                             gsize length);
+
+G_END_DECLS

@@ -1,0 +1,707 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include "mp-queue-private.h"
+
+#include "../base/mp-clock-private.h"
+#include "../base/mp-error-private.h"
+#include "../base/mp-payload-private.h"
+#include "../memory/mp-shareable-private.h"
+
+#define KIND_NAME "queue"
+
+/**
+ * MpQueue:
+ *
+ * A first-in first-out queue of messages between any number of threads and
+ * processes.
+ *
+ * Messages are variants, or bytes that are tagged with a [enum@Mp.Codec]. They
+ * travel through shared memory: putting one and getting it again takes some
+ * dozen nanoseconds, and no system call unless somebody sleeps.
+ *
+ * A queue reaches another process as a [iface@Mp.Shareable], for instance in
+ * the arguments of a process that is started. All ends are equal: it exists
+ * until nobody has it any more.
+ *
+ * # Bounds
+ *
+ * A queue can be bounded by the number of its messages,
+ * [property@Mp.Queue:max-items], and by their size,
+ * [property@Mp.Queue:max-bytes]. Where there is no bound on bytes, the queue
+ * grows while there is memory, and shrinks again when it was emptied. A message
+ * may be of any size up to four gigabytes that the bound allows: one that can
+ * never fit is [error@Mp.Error.LIMIT]. Each message counts as its length,
+ * rounded up to a multiple of eight, plus eight; a single one of exactly
+ * `max-bytes` fits.
+ *
+ * # Waiting
+ *
+ * Timeouts are in microseconds: -1 waits for ever, 0 not at all. A call that
+ * ran out of time or was cancelled did nothing: nothing was put, nothing was
+ * taken. An asynchronous get whose result nobody fetched puts its message back,
+ * at the end of the queue, whatever the bounds.
+ *
+ * # When processes die
+ *
+ * Any process may be killed at any moment, without harm to the others. What a
+ * finished put has put is in the queue. A put that was interrupted by death
+ * happened completely or not at all, and so did a whole
+ * [method@Mp.Queue.put_many]. No message is delivered twice, and only what the
+ * dead process had already taken is lost. Whoever sees a process die may call
+ * [method@Mp.Queue.poke], lest others notice only after a second what it had
+ * put but not yet announced.
+ *
+ * # Threads
+ *
+ * All functions can be called from any thread. A child of fork() can use the
+ * queues of its parent.
+ *
+ * Since: 0.1
+ */
+
+enum
+{
+  PROP_0,
+  PROP_MAX_ITEMS,
+  PROP_MAX_BYTES,
+  PROP_LENGTH,
+  PROP_CLOSED,
+  N_PROPS
+};
+
+static GParamSpec *properties[N_PROPS];
+
+static void mp_queue_initable_iface_init (GInitableIface *iface);
+static void mp_queue_shareable_iface_init (MpShareableInterface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (MpQueue,
+                               mp_queue,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (G_TYPE_INITABLE, mp_queue_initable_iface_init)
+                                 G_IMPLEMENT_INTERFACE (MP_TYPE_SHAREABLE,
+                                                        mp_queue_shareable_iface_init))
+
+static void
+mp_queue_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
+{
+  MpQueue *self = MP_QUEUE (object);
+
+  switch (prop_id)
+    {
+    case PROP_MAX_ITEMS:
+      g_value_set_uint (value, mp_queue_get_max_items (self));
+      break;
+    case PROP_MAX_BYTES:
+      g_value_set_uint64 (value, mp_queue_get_max_bytes (self));
+      break;
+    case PROP_LENGTH:
+      g_value_set_uint (value, mp_queue_get_length (self));
+      break;
+    case PROP_CLOSED:
+      g_value_set_boolean (value, mp_queue_get_closed (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+mp_queue_set_property (GObject *object, guint prop_id, const GValue *value, GParamSpec *pspec)
+{
+  MpQueue *self = MP_QUEUE (object);
+
+  switch (prop_id)
+    {
+    case PROP_MAX_ITEMS:
+      self->max_items = g_value_get_uint (value);
+      break;
+    case PROP_MAX_BYTES:
+      self->max_bytes = g_value_get_uint64 (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+mp_queue_finalize (GObject *object)
+{
+  MpQueue *self = MP_QUEUE (object);
+
+  g_clear_pointer (&self->ring, mp_ring_unref);
+  G_OBJECT_CLASS (mp_queue_parent_class)->finalize (object);
+}
+
+static void
+mp_queue_class_init (MpQueueClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->get_property = mp_queue_get_property;
+  object_class->set_property = mp_queue_set_property;
+  object_class->finalize = mp_queue_finalize;
+
+  /**
+   * MpQueue:max-items: (getter get_max_items)
+   *
+   * How many messages it holds at most; 0: no bound.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_MAX_ITEMS] =
+    g_param_spec_uint ("max-items",
+                       NULL,
+                       NULL,
+                       0,
+                       G_MAXUINT,
+                       0,
+                       G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+  /**
+   * MpQueue:max-bytes: (getter get_max_bytes)
+   *
+   * How many bytes it holds at most; 0: no bound. See [class@Mp.Queue] for how
+   * messages are counted.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_MAX_BYTES] =
+    g_param_spec_uint64 ("max-bytes",
+                         NULL,
+                         NULL,
+                         0,
+                         G_MAXUINT64,
+                         0,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+  /**
+   * MpQueue:length: (getter get_length)
+   *
+   * How many messages are in it. Other processes change it: there is no
+   * notification.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_LENGTH] = g_param_spec_uint ("length",
+                                               NULL,
+                                               NULL,
+                                               0,
+                                               G_MAXUINT,
+                                               0,
+                                               G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  /**
+   * MpQueue:closed: (getter get_closed)
+   *
+   * Whether it was closed, by whomever. There is a notification only for
+   * [method@Mp.Queue.close] on this object.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_CLOSED] =
+    g_param_spec_boolean ("closed",
+                          NULL,
+                          NULL,
+                          FALSE,
+                          G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+}
+
+static void
+mp_queue_init (MpQueue *self)
+{
+}
+
+static gboolean
+mp_queue_initable_init (GInitable *initable, GCancellable *cancellable, GError **error)
+{
+  MpQueue *self = MP_QUEUE (initable);
+
+  if (self->ring == NULL)
+    self->ring = mp_ring_new (self->max_items, self->max_bytes, error);
+  return self->ring != NULL;
+}
+
+static void
+mp_queue_initable_iface_init (GInitableIface *iface)
+{
+  iface->init = mp_queue_initable_init;
+}
+
+static GVariant *
+mp_queue_to_handle (MpShareable *shareable, GUnixFDList *fd_list, GError **error)
+{
+  MpQueue *self = MP_QUEUE (shareable);
+
+  g_return_val_if_fail (self->ring != NULL, NULL);
+  return mp_ring_to_handle_of_kind (self->ring, KIND_NAME, fd_list, error);
+}
+
+static void
+mp_queue_shareable_iface_init (MpShareableInterface *iface)
+{
+  iface->to_handle = mp_queue_to_handle;
+}
+
+static MpShareable *
+mp_queue_import (GVariant *handle, GUnixFDList *fd_list, GError **error)
+{
+  g_autoptr (MpRing) ring = mp_ring_new_from_handle_of_kind (KIND_NAME, handle, fd_list, error);
+  MpQueue *self;
+
+  if (ring == NULL)
+    return NULL;
+  self = g_object_new (MP_TYPE_QUEUE,
+                       "max-items",
+                       mp_ring_get_max_items (ring),
+                       "max-bytes",
+                       mp_ring_get_max_bytes (ring),
+                       NULL);
+  self->ring = g_steal_pointer (&ring);
+  return MP_SHAREABLE (self);
+}
+
+__attribute__ ((constructor)) static void
+register_kind (void)
+{
+  mp_shareable_register_kind (KIND_NAME, mp_queue_import);
+}
+
+/**
+ * mp_queue_new:
+ * @max_items: how many messages it holds at most, 0 for no bound
+ * @max_bytes: how many bytes it holds at most, 0 for no bound
+ * @error: return location for an error
+ *
+ * Makes an empty queue.
+ *
+ * Returns: (transfer full) (nullable): the queue, or `NULL` with @error set:
+ *   [error@Mp.Error.LIMIT] if there is no memory or no file descriptor left,
+ *   [error@Mp.Error.INVALID_ARGUMENT] if @max_bytes is beyond what can be
+ *
+ * Since: 0.1
+ */
+MpQueue *
+mp_queue_new (guint max_items, guint64 max_bytes, GError **error)
+{
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  return g_initable_new (MP_TYPE_QUEUE,
+                         NULL,
+                         error,
+                         "max-items",
+                         max_items,
+                         "max-bytes",
+                         max_bytes,
+                         NULL);
+}
+
+/* Putting */
+
+MpRingStatus
+mp_queue_put_records (MpQueue *self,
+                      const MpRecord *records,
+                      gsize n_records,
+                      gint64 timeout_us,
+                      GCancellable *cancellable)
+{
+  gint64 deadline = mp_deadline_new (timeout_us);
+  MpRingStatus status;
+
+  if (cancellable != NULL && g_cancellable_is_cancelled (cancellable))
+    return MP_RING_INTERRUPTED;
+  do
+    status = mp_ring_put_full (self->ring, records, n_records, 0, deadline, cancellable);
+  while (G_UNLIKELY (status == MP_RING_INTERRUPTED) && !g_cancellable_is_cancelled (cancellable));
+  return status;
+}
+
+/**
+ * mp_queue_put:
+ * @self: a queue
+ * @value: the message; if it is floating, it is consumed
+ * @timeout_us: how long to wait for room: microseconds, -1 for ever, 0 not at all
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * Puts a message at the end of the queue.
+ *
+ * Returns: whether it was put; if not, nothing happened, and @error is set:
+ *   [error@Mp.Error.FULL] if there was no room in time,
+ *   [error@Mp.Error.CLOSED], [error@Mp.Error.LIMIT] if it can never fit or there
+ *   is no memory, [error@Mp.Error.CORRUPT], `G_IO_ERROR_CANCELLED`
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_queue_put (MpQueue *self,
+              GVariant *value,
+              gint64 timeout_us,
+              GCancellable *cancellable,
+              GError **error)
+{
+  return mp_queue_put_many (self, &value, 1, timeout_us, cancellable, error);
+}
+
+/**
+ * mp_queue_put_many:
+ * @self: a queue
+ * @values: (array length=n_values): the messages; those that are floating are consumed
+ * @n_values: how many there are
+ * @timeout_us: how long to wait for room: microseconds, -1 for ever, 0 not at all
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * Puts several messages at the end of the queue, one directly after the other:
+ * all or none, also if this process is killed meanwhile.
+ *
+ * Returns: whether they were put; if not, nothing happened, and @error is set
+ *   as by [method@Mp.Queue.put]
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_queue_put_many (MpQueue *self,
+                   GVariant **values,
+                   gsize n_values,
+                   gint64 timeout_us,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  g_autofree MpRecord *records = NULL;
+  g_autofree GOutputVector *parts = NULL;
+  g_autofree GVariant **boxes = NULL;
+  MpRingStatus status;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self), FALSE);
+  g_return_val_if_fail (values != NULL || n_values == 0, FALSE);
+
+  records = g_new (MpRecord, n_values);
+  parts = g_new (GOutputVector, n_values);
+  boxes = g_new (GVariant *, n_values);
+  for (gsize i = 0; i < n_values; i++)
+    {
+      boxes[i] = g_variant_ref_sink (g_variant_new_variant (values[i]));
+      parts[i].size = g_variant_get_size (boxes[i]);
+      parts[i].buffer = g_variant_get_data (boxes[i]);
+      records[i] = (MpRecord){ .parts = &parts[i], .n_parts = 1, .codec = MP_CODEC_GVARIANT };
+    }
+  status = mp_queue_put_records (self, records, n_values, timeout_us, cancellable);
+  for (gsize i = 0; i < n_values; i++)
+    g_variant_unref (boxes[i]);
+  return status == MP_RING_DONE || mp_ring_set_error (error, self->ring, status, TRUE);
+}
+
+/* Getting */
+
+MpRingStatus
+mp_queue_take (MpQueue *self,
+               gsize max_items,
+               MpRingTake take,
+               gpointer user_data,
+               gint64 timeout_us,
+               GCancellable *cancellable,
+               gsize *n_taken)
+{
+  gint64 deadline = mp_deadline_new (timeout_us);
+  MpRingStatus status;
+
+  if (cancellable != NULL && g_cancellable_is_cancelled (cancellable))
+    return MP_RING_INTERRUPTED;
+  do
+    status = mp_ring_take (self->ring,
+                           MIN (max_items, MP_QUEUE_MAX_BATCH_ITEMS),
+                           MP_QUEUE_MAX_BATCH_BYTES,
+                           take,
+                           user_data,
+                           deadline,
+                           cancellable,
+                           n_taken);
+  while (G_UNLIKELY (status == MP_RING_INTERRUPTED) && !g_cancellable_is_cancelled (cancellable));
+  return status;
+}
+
+static void
+item_clear (gpointer data)
+{
+  MpQueueItem *item = data;
+
+  g_clear_pointer (&item->bytes, g_bytes_unref);
+}
+
+gboolean
+mp_queue_take_item (gpointer user_data,
+                    guint32 seq,
+                    guint32 n_ready,
+                    MpCodec codec,
+                    const guint8 *data,
+                    gsize length)
+{
+  GArray *items = user_data;
+  MpQueueItem item = { .codec = codec };
+
+  if (codec == MP_CODEC_PICKLE)
+    return FALSE;
+  item.bytes = mp_queue_copy_bytes (data, length);
+  if (item.bytes == NULL)
+    return FALSE;
+  g_array_append_val (items, item);
+  return TRUE;
+}
+
+/* The values of @items, a `NULL`-terminated array. What is no value is dropped:
+ * it would be in everybody's way for ever. */
+static GVariant **
+convert_items (GArray *items, gsize *n_values, GError **error)
+{
+  g_autofree GVariant **values = g_new0 (GVariant *, items->len + 1);
+  gsize n = 0;
+
+  for (guint i = 0; i < items->len; i++)
+    {
+      const MpQueueItem *item = &g_array_index (items, MpQueueItem, i);
+      g_autoptr (GError) local_error = NULL;
+      gsize length;
+      const guint8 *data = g_bytes_get_data (item->bytes, &length);
+
+      values[n] = mp_payload_to_variant (data, length, item->codec, &local_error);
+      if (values[n] != NULL)
+        n++;
+      else if (items->len > 1)
+        g_warning ("Dropping a message: %s", local_error->message);
+      else
+        g_propagate_error (error, g_steal_pointer (&local_error));
+    }
+  *n_values = n;
+  if (n > 0)
+    return g_steal_pointer (&values);
+  if (error != NULL && *error == NULL)
+    g_set_error_literal (error, MP_ERROR, MP_ERROR_CORRUPT, "None of the messages is a value");
+  return NULL;
+}
+
+static GVariant **
+queue_get_values (MpQueue *self,
+                  guint max_items,
+                  gint64 timeout_us,
+                  gsize *n_values,
+                  GCancellable *cancellable,
+                  GError **error)
+{
+  g_autoptr (GArray) items = g_array_new (FALSE, FALSE, sizeof (MpQueueItem));
+  MpRingStatus status;
+
+  g_array_set_clear_func (items, item_clear);
+  status =
+    mp_queue_take (self, max_items, mp_queue_take_item, items, timeout_us, cancellable, NULL);
+  if (status == MP_RING_DONE)
+    return convert_items (items, n_values, error);
+  mp_ring_set_error (error, self->ring, status, FALSE);
+  return NULL;
+}
+
+/**
+ * mp_queue_get:
+ * @self: a queue
+ * @timeout_us: how long to wait for a message: microseconds, -1 for ever, 0 not at all
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * Takes the first message.
+ *
+ * One that was put as raw bytes is given as an `ay`, and JSON as an `s`. If the
+ * first message is a Python pickle, the call fails with
+ * [error@Mp.Error.NOT_SUPPORTED] and leaves it; [method@Mp.Queue.get_payload]
+ * can take it.
+ *
+ * Returns: (transfer full) (nullable): the message, never floating, or `NULL` with
+ *   @error set and nothing taken: [error@Mp.Error.EMPTY] if there was none in
+ *   time, [error@Mp.Error.CLOSED] if it is closed and empty,
+ *   `G_IO_ERROR_CANCELLED`. Only a message that is not what its codec says is taken
+ *   away and gives [error@Mp.Error.CORRUPT].
+ *
+ * Since: 0.1
+ */
+GVariant *
+mp_queue_get (MpQueue *self, gint64 timeout_us, GCancellable *cancellable, GError **error)
+{
+  g_autofree GVariant **values = NULL;
+  gsize n_values = 0;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self), NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  values = queue_get_values (self, 1, timeout_us, &n_values, cancellable, error);
+  return values != NULL ? values[0] : NULL;
+}
+
+/**
+ * mp_queue_get_many:
+ * @self: a queue
+ * @max_items: how many messages to take at most, at least 1
+ * @timeout_us: how long to wait for the first: microseconds, -1 for ever, 0 not at all
+ * @n_values: (out): how many there are
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * Takes what messages there are, but waits for the first. Only as many are taken
+ * at once as are reasonable, 65536 or so many as have 16 MiB together, and none
+ * behind a Python pickle, see [method@Mp.Queue.get].
+ *
+ * Returns: (transfer full) (array length=n_values) (nullable): the messages, or
+ *   `NULL` with @error set as by [method@Mp.Queue.get]
+ *
+ * Since: 0.1
+ */
+GVariant **
+mp_queue_get_many (MpQueue *self,
+                   guint max_items,
+                   gint64 timeout_us,
+                   gsize *n_values,
+                   GCancellable *cancellable,
+                   GError **error)
+{
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self), NULL);
+  g_return_val_if_fail (max_items > 0 && n_values != NULL, NULL);
+  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  *n_values = 0;
+  return queue_get_values (self, max_items, timeout_us, n_values, cancellable, error);
+}
+
+/* The rest */
+
+/**
+ * mp_queue_wait_ready:
+ * @self: a queue
+ * @condition: `G_IO_IN`: a message to take, or `G_IO_OUT`: room for a small one
+ * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
+ *
+ * Waits until it is worth to try, and returns early when a signal handler ran in
+ * this thread: for bindings whose language then wants to act on the signal.
+ * Others may be faster than the caller, so this is only a hint.
+ *
+ * Returns: whether there is something to take, or room, or the queue is closed
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_queue_wait_ready (MpQueue *self, GIOCondition condition, gint64 timeout_us)
+{
+  MpRingStatus status;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self), FALSE);
+  g_return_val_if_fail (condition == G_IO_IN || condition == G_IO_OUT, FALSE);
+
+  status = mp_ring_wait (self->ring, condition, mp_deadline_new (timeout_us));
+  return status != MP_RING_TIMED_OUT && status != MP_RING_INTERRUPTED;
+}
+
+/**
+ * mp_queue_close:
+ * @self: a queue
+ *
+ * Closes the queue for everybody: no more messages can be put. What is in it can
+ * still be taken; then getting fails with [error@Mp.Error.CLOSED], instead of
+ * waiting. Whoever waits is woken.
+ *
+ * Since: 0.1
+ */
+void
+mp_queue_close (MpQueue *self)
+{
+  g_return_if_fail (MP_IS_READY_QUEUE (self));
+
+  if (mp_ring_is_closed (self->ring))
+    return;
+  mp_ring_close (self->ring);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CLOSED]);
+}
+
+/**
+ * mp_queue_poke:
+ * @self: a queue
+ *
+ * Makes everybody who waits, in any process, look again. To be called when a
+ * process was seen to die that used the queue: it may have put a message and not
+ * have come to announce it, which the others would notice only after a second.
+ *
+ * Since: 0.1
+ */
+void
+mp_queue_poke (MpQueue *self)
+{
+  g_return_if_fail (MP_IS_READY_QUEUE (self));
+
+  mp_ring_poke (self->ring);
+}
+
+/**
+ * mp_queue_get_closed: (get-property closed)
+ * @self: a queue
+ *
+ * Whether it was closed, by this process or another.
+ *
+ * Returns: whether it is closed
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_queue_get_closed (MpQueue *self)
+{
+  g_return_val_if_fail (MP_IS_QUEUE (self), FALSE);
+
+  return self->ring != NULL && mp_ring_is_closed (self->ring);
+}
+
+/**
+ * mp_queue_get_length: (get-property length)
+ * @self: a queue
+ *
+ * How many messages are in it: exact, but others may put and get meanwhile.
+ *
+ * Returns: the number of messages
+ *
+ * Since: 0.1
+ */
+guint
+mp_queue_get_length (MpQueue *self)
+{
+  g_return_val_if_fail (MP_IS_QUEUE (self), 0);
+
+  return self->ring != NULL ? mp_ring_get_length (self->ring) : 0;
+}
+
+/**
+ * mp_queue_get_max_items: (get-property max-items)
+ * @self: a queue
+ *
+ * How many messages it holds at most.
+ *
+ * Returns: the bound, 0 if there is none
+ *
+ * Since: 0.1
+ */
+guint
+mp_queue_get_max_items (MpQueue *self)
+{
+  g_return_val_if_fail (MP_IS_QUEUE (self), 0);
+
+  return self->max_items;
+}
+
+/**
+ * mp_queue_get_max_bytes: (get-property max-bytes)
+ * @self: a queue
+ *
+ * How many bytes it holds at most.
+ *
+ * Returns: the bound, 0 if there is none
+ *
+ * Since: 0.1
+ */
+guint64
+mp_queue_get_max_bytes (MpQueue *self)
+{
+  g_return_val_if_fail (MP_IS_QUEUE (self), 0);
+
+  return self->max_bytes;
+}

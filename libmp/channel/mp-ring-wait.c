@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+/* Sleeping and waking. Each side, getters and putters, has
+ *
+ * - a count of sleepers in futexes, and the word they sleep on. A sleeper counts
+ *   itself, looks once more, and sleeps; who commits looks at the count after
+ *   the commit, changes the word and wakes, and takes those off that it woke.
+ *   A sleeper that was killed leaves the count too high, which costs system
+ *   calls only; after some that woke nobody, the count starts afresh in a new
+ *   epoch, and everybody is woken to be counted again.
+ *
+ * - an eventfd for main loops. It is readable while there may be something to
+ *   do. A loop that finds nothing empties it, sets the armed flag, and looks
+ *   again; if there is something now, it makes it readable again, because other
+ *   loops may sleep on it. Who commits makes it readable if the flag was set.
+ *   So no loop sleeps while there is something that no busy one attends to.
+ *
+ * Both look for themselves after at most a second, because somebody may have
+ * been killed between a commit and its wake, or between emptying and arming. */
+
+#include "mp-ring-layout-private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "../base/mp-clock-private.h"
+#include "../base/mp-futex-private.h"
+
+#define SLICE_US (G_USEC_PER_SEC)
+/* A putter first waits that the ring is half empty, since a wake and a switch
+ * for each message would be dear, but not longer than this. */
+#define LAZY_US 1000
+#define MAX_IDLE_WAKES 16
+
+/* Rounds of looking: some microseconds. */
+#define MAX_SPINS 400
+#define MIN_SPINS 16
+/* How often a side that no longer spins tries whether it pays again. */
+#define SPIN_AGAIN 32
+
+MpRingNeed
+mp_ring_need (GIOCondition condition)
+{
+  return (MpRingNeed){ .condition = condition, .units = 2, .items = 1 };
+}
+
+gboolean
+mp_ring_is_ready (MpRing *self, const MpRingNeed *need)
+{
+  MpRingShared *shared = self->shared;
+  guint64 tail = atomic_load_explicit (&shared->tail, memory_order_acquire);
+  guint64 head = atomic_load_explicit (&shared->head, memory_order_acquire);
+  guint32 units = mp_ring_position (head) - mp_ring_position (tail);
+  guint32 items = mp_ring_items (head) - mp_ring_items (tail);
+
+  if (atomic_load_explicit (&shared->closed, memory_order_acquire) != 0)
+    return TRUE;
+  if ((need->condition & G_IO_OUT) == 0)
+    return items != 0;
+  return !self->bounded ||
+         ((guint64) units + MIN (need->units, self->max_units) <= self->max_units &&
+          (guint64) items + need->items <= self->max_items);
+}
+
+/* Sleepers */
+
+static guint32
+enter (MpRingSide *side)
+{
+  return (guint32) (atomic_fetch_add (&side->waiters, 1) >> 32);
+}
+
+/* Takes @n sleepers of @epoch off the count. */
+static void
+leave (MpRingSide *side, guint32 epoch, guint32 n)
+{
+  uint64_t seen = atomic_load (&side->waiters);
+  uint64_t count;
+
+  do
+    {
+      count = MIN ((guint32) seen, n);
+      if ((guint32) (seen >> 32) != epoch || count == 0)
+        return;
+    }
+  while (!atomic_compare_exchange_weak (&side->waiters, &seen, seen - count));
+}
+
+static void
+wake_sleepers (MpRingSide *side, guint32 n)
+{
+  uint64_t seen = atomic_load (&side->waiters);
+  guint32 epoch = (guint32) (seen >> 32);
+  int woken;
+
+  if ((guint32) seen == 0)
+    return;
+  atomic_fetch_add (&side->sequence, 1);
+  woken = mp_futex_wake (&side->sequence, (int) MIN (n, INT_MAX), TRUE);
+  if (woken > 0)
+    {
+      leave (side, epoch, (guint32) woken);
+      atomic_store_explicit (&side->idle_wakes, 0, memory_order_relaxed);
+      return;
+    }
+  if (atomic_fetch_add (&side->idle_wakes, 1) < MAX_IDLE_WAKES)
+    return;
+  atomic_store (&side->idle_wakes, 0);
+  if (atomic_compare_exchange_strong (&side->waiters, &seen, ((uint64_t) epoch + 1) << 32))
+    {
+      atomic_fetch_add (&side->sequence, 1);
+      mp_futex_wake (&side->sequence, INT_MAX, TRUE);
+    }
+}
+
+/* Main loops */
+
+static int
+get_event (MpRing *self, GIOCondition condition)
+{
+  return (condition & G_IO_OUT) != 0 ? self->put_event : self->get_event;
+}
+
+static void
+signal_event (int fd)
+{
+  while (eventfd_write (fd, 1) != 0 && errno == EINTR)
+    ;
+}
+
+static void
+disarm (MpRingSide *side, int fd)
+{
+  if (atomic_load_explicit (&side->armed, memory_order_relaxed) != 0 &&
+      atomic_exchange (&side->armed, 0) != 0)
+    signal_event (fd);
+}
+
+gboolean
+mp_ring_arm (MpRing *self, const MpRingNeed *need)
+{
+  MpRingSide *side = mp_ring_get_side (self, need->condition);
+  int fd = get_event (self, need->condition);
+  eventfd_t value;
+
+  while (eventfd_read (fd, &value) != 0 && errno == EINTR)
+    ;
+  atomic_store (&side->armed, 1);
+  mp_ring_fence (self);
+  if (!mp_ring_is_ready (self, need))
+    return FALSE;
+  disarm (side, fd);
+  return TRUE;
+}
+
+/* Waking */
+
+void
+mp_ring_wake_getters_slow (MpRing *self, guint32 n)
+{
+  wake_sleepers (&self->shared->getters, n);
+  disarm (&self->shared->getters, self->get_event);
+}
+
+void
+mp_ring_wake_putters_slow (MpRing *self, guint32 n)
+{
+  MpRingShared *shared = self->shared;
+  MpRingSide *side = &shared->putters;
+  guint64 tail = atomic_load_explicit (&shared->tail, memory_order_acquire);
+  guint64 head = atomic_load_explicit (&shared->head, memory_order_acquire);
+
+  if (atomic_load_explicit (&side->eager, memory_order_relaxed) != 0 &&
+      atomic_exchange (&side->eager, 0) != 0)
+    wake_sleepers (side, INT_MAX);
+  else if (mp_ring_position (head) - mp_ring_position (tail) <= self->max_units / 2 &&
+           mp_ring_items (head) - mp_ring_items (tail) <= self->max_items / 2)
+    wake_sleepers (side, n);
+  disarm (side, self->put_event);
+}
+
+void
+mp_ring_wake_side (MpRing *self, GIOCondition condition)
+{
+  MpRingSide *side = mp_ring_get_side (self, condition);
+
+  atomic_fetch_add (&side->sequence, 1);
+  wake_sleepers (side, INT_MAX);
+  atomic_store (&side->armed, 0);
+  signal_event (get_event (self, condition));
+}
+
+/* Waiting */
+
+/* Spins as long as it has paid lately. */
+static gboolean
+spin (MpRing *self, const MpRingNeed *need)
+{
+  int which = (need->condition & G_IO_OUT) != 0;
+  guint32 budget = atomic_load_explicit (&self->spins[which], memory_order_relaxed);
+  guint32 limit = budget;
+
+  if (!mp_micro_lock_may_spin ())
+    return FALSE;
+  if (budget <= MIN_SPINS &&
+      atomic_fetch_add_explicit (&self->naps[which], 1, memory_order_relaxed) % SPIN_AGAIN == 0)
+    limit = MAX_SPINS;
+  for (guint32 i = 0; i < limit; i++)
+    {
+      mp_micro_lock_relax ();
+      if (mp_ring_is_ready (self, need))
+        {
+          atomic_store_explicit (&self->spins[which],
+                                 MIN (MAX (budget, 2 * i) + MIN_SPINS, MAX_SPINS),
+                                 memory_order_relaxed);
+          return TRUE;
+        }
+    }
+  atomic_store_explicit (&self->spins[which],
+                         MAX (budget - budget / 4, MIN_SPINS),
+                         memory_order_relaxed);
+  return FALSE;
+}
+
+typedef struct
+{
+  MpRing *ring;
+  GIOCondition condition;
+} Cancelling;
+
+static void
+on_cancelled (GCancellable *cancellable, gpointer user_data)
+{
+  Cancelling *cancelling = user_data;
+
+  mp_ring_wake_side (cancelling->ring, cancelling->condition);
+}
+
+/* How long to sleep at most. @lazily: this sleeper can do with less than any room. */
+static gint64
+get_slice (gint64 deadline, gboolean lazily)
+{
+  gint64 slice = g_get_monotonic_time () + (lazily ? LAZY_US : SLICE_US);
+
+  return deadline != MP_DEADLINE_NEVER && deadline < slice ? deadline : slice;
+}
+
+static MpRingStatus
+sleep_until_ready (MpRing *self, const MpRingNeed *need, gint64 deadline, GCancellable *cancellable)
+{
+  MpRingSide *side = mp_ring_get_side (self, need->condition);
+  gboolean lazily = (need->condition & G_IO_OUT) != 0;
+
+  for (;;)
+    {
+      uint32_t sequence = atomic_load (&side->sequence);
+      guint32 epoch = enter (side);
+      MpFutexResult result;
+
+      if (!lazily)
+        atomic_store (&side->eager, 1);
+      mp_ring_fence (self);
+      if (mp_ring_is_ready (self, need))
+        {
+          leave (side, epoch, 1);
+          return MP_RING_DONE;
+        }
+      if (g_cancellable_is_cancelled (cancellable))
+        {
+          leave (side, epoch, 1);
+          return MP_RING_INTERRUPTED;
+        }
+      result = mp_futex_wait (&side->sequence, sequence, get_slice (deadline, lazily), TRUE);
+      if (result != MP_FUTEX_WOKEN)
+        leave (side, epoch, 1);
+      if (mp_ring_is_ready (self, need))
+        return MP_RING_DONE;
+      if (result == MP_FUTEX_INTERRUPTED || g_cancellable_is_cancelled (cancellable))
+        return MP_RING_INTERRUPTED;
+      if (mp_deadline_left (deadline) == 0)
+        return MP_RING_TIMED_OUT;
+      lazily = lazily && result == MP_FUTEX_WOKEN;
+    }
+}
+
+MpRingStatus
+mp_ring_wait_for (MpRing *self, const MpRingNeed *need, gint64 deadline, GCancellable *cancellable)
+{
+  Cancelling cancelling = { .ring = self, .condition = need->condition };
+  MpRingStatus status;
+  gulong handler = 0;
+
+  if (mp_ring_is_ready (self, need))
+    return MP_RING_DONE;
+  if (mp_deadline_left (deadline) == 0)
+    return MP_RING_TIMED_OUT;
+  if (spin (self, need))
+    return MP_RING_DONE;
+  if (cancellable != NULL)
+    handler = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), &cancelling, NULL);
+  status = sleep_until_ready (self, need, deadline, cancellable);
+  g_cancellable_disconnect (cancellable, handler);
+  return status;
+}
+
+MpRingStatus
+mp_ring_wait (MpRing *self, GIOCondition condition, gint64 deadline)
+{
+  MpRingNeed need = mp_ring_need (condition);
+  MpRingStatus status = mp_ring_wait_for (self, &need, deadline, NULL);
+
+  if (status == MP_RING_DONE && mp_ring_is_closed (self) &&
+      ((condition & G_IO_OUT) != 0 || mp_ring_get_length (self) == 0))
+    return MP_RING_CLOSED;
+  return status;
+}
