@@ -71,5 +71,9 @@ MP_AVAILABLE_IN_ALL
 int mp_process_get_sentinel (MpProcess *self);
 MP_AVAILABLE_IN_ALL
 MpContext *mp_process_get_context (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+const char * const *mp_process_get_argv (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+const char *mp_process_get_task (MpProcess *self);
 
 G_END_DECLS

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include "mp-fork-private.h"
+
+#include "mp-child-private.h"
+#include "mp-pidfd-private.h"
+#include "mp-pump-private.h"
+#include "mp-task-private.h"
+#include "../base/mp-error-private.h"
+#include "../base/mp-fd-private.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+/* A child of our own, which the pump waits for. */
+typedef struct
+{
+  MpZygoteCallbacks callbacks;
+  GObject *owner;
+  guint64 id;
+  int pid;
+  int pidfd;
+} Forked;
+
+static char *
+get_thread_name (int tid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/comm", tid);
+  g_autofree char *name = NULL;
+
+  if (!g_file_get_contents (path, &name, NULL, NULL))
+    return NULL;
+  return g_strdup_printf ("%s (%d)", g_strchomp (name), tid);
+}
+
+/* What the child would lack: locks that these threads hold stay locked there. */
+static gboolean
+check_threads (GError **error)
+{
+  g_autoptr (GDir) dir = g_dir_open ("/proc/self/task", 0, error);
+  g_autoptr (GString) names = g_string_new (NULL);
+  const char *entry;
+
+  if (dir == NULL)
+    return FALSE;
+  while ((entry = g_dir_read_name (dir)) != NULL)
+    {
+      int tid = atoi (entry);
+      g_autofree char *name = NULL;
+
+      if (tid == gettid () || tid == mp_pump_get_thread_id ())
+        continue;
+      name = get_thread_name (tid);
+      if (name != NULL)
+        g_string_append_printf (names, "%s%s", names->len > 0 ? ", " : "", name);
+    }
+  if (names->len == 0)
+    return TRUE;
+  g_set_error (error,
+               MP_ERROR,
+               MP_ERROR_UNSAFE_FORK,
+               "Forking this process is not safe, because it has other threads: %s. "
+               "Use the start method forkserver",
+               names->str);
+  return FALSE;
+}
+
+static gboolean
+exited_cb (int fd, GIOCondition condition, gpointer user_data)
+{
+  Forked *forked = user_data;
+  siginfo_t info = { 0 };
+  int exit_code = MP_EXIT_CODE_UNKNOWN;
+
+  if (TEMP_FAILURE_RETRY (waitid (P_PIDFD, fd, &info, WEXITED | WNOHANG)) == 0 && info.si_pid != 0)
+    exit_code = mp_exit_code_from_siginfo (info.si_code, info.si_status);
+  else
+    mp_pidfd_get_exit_code (fd, &exit_code);
+  forked->callbacks.exited (forked->owner, forked->id, exit_code);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+forked_free (gpointer data)
+{
+  Forked *forked = data;
+
+  mp_fd_close (forked->pidfd);
+  g_object_unref (forked->owner);
+  g_free (forked);
+}
+
+static gboolean
+started_cb (gpointer user_data)
+{
+  Forked *forked = user_data;
+  g_autoptr (GSource) source = g_unix_fd_source_new (forked->pidfd, G_IO_IN);
+
+  forked->callbacks.started (forked->owner, forked->id, forked->pid, fcntl (forked->pidfd, F_DUPFD_CLOEXEC, 3));
+  g_source_set_callback (source, G_SOURCE_FUNC (exited_cb), forked, forked_free);
+  g_source_attach (source, mp_pump_get_context ());
+  return G_SOURCE_REMOVE;
+}
+
+static void
+post_started (int pid, int pidfd, const MpZygoteCallbacks *callbacks, GObject *owner, guint64 id)
+{
+  Forked *forked = g_new0 (Forked, 1);
+
+  forked->callbacks = *callbacks;
+  forked->owner = g_object_ref (owner);
+  forked->id = id;
+  forked->pid = pid;
+  forked->pidfd = pidfd;
+  mp_pump_invoke (started_cb, forked, NULL);
+}
+
+gboolean
+mp_fork_start (int                      body_fd,
+               int                      cwd_fd,
+               GUnixFDList             *fd_list,
+               const MpZygoteCallbacks *callbacks,
+               GObject                 *owner,
+               guint64                  id,
+               GError                 **error)
+{
+  g_auto (MpStart) start = { 0 };
+  MpChild setup = {
+    .parent = getpid (),
+    .start = &start,
+    .body_fd = body_fd,
+    .cwd_fd = cwd_fd,
+    .std_fds = { -1, -1, -1 },
+    .link_fd = -1,
+    .status_fd = -1,
+  };
+  int pidfd;
+  pid_t pid;
+
+  if (!check_threads (error) || !mp_start_from_memfd (&start, body_fd, error))
+    return FALSE;
+  if (!mp_task_is_registered (start.task))
+    {
+      mp_task_set_error_unknown (start.task, error);
+      return FALSE;
+    }
+  if (fd_list != NULL)
+    {
+      int n_fds = 0;
+
+      setup.fds = g_unix_fd_list_peek_fds (fd_list, &n_fds);
+      setup.n_fds = n_fds;
+    }
+
+  /* What is written but not out yet would be written by the child, too. */
+  fflush (NULL);
+  mp_pump_park ();
+  pid = fork ();
+  if (pid == 0)
+    mp_child_main (&setup);
+  mp_pump_unpark ();
+  if (pid < 0)
+    return mp_set_error_from_errno (error, errno, "Cannot fork");
+  pidfd = pidfd_open (pid, 0);
+  if (pidfd < 0)
+    {
+      kill (pid, SIGKILL);
+      return mp_set_error_from_errno (error, errno, "Cannot watch the new process");
+    }
+  post_started (pid, pidfd, callbacks, owner, id);
+  return TRUE;
+}

@@ -1,0 +1,1271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include "mp-process-private.h"
+
+#include "mp-pidfd-private.h"
+#include "mp-process-start-private.h"
+#include "mp-pump-private.h"
+#include "mp-wait-private.h"
+#include "../base/mp-clock-private.h"
+#include "../base/mp-error-private.h"
+#include "../base/mp-fd-private.h"
+#include "../base/mp-payload-private.h"
+
+#include <signal.h>
+#include <sys/pidfd.h>
+
+/* How long an ended process waits for the report of how it ended. */
+#define SETTLE_LIMIT_US G_USEC_PER_SEC
+
+/**
+ * MpProcess:
+ *
+ * A process: a command, or a task of this program or of an interpreter.
+ *
+ * ```c
+ * const char *argv[] = { "sort", "words", NULL };
+ * g_autoptr (MpProcess) process = mp_process_new (NULL, argv);
+ *
+ * if (mp_process_start (process, NULL, &error) && mp_process_join (process, -1, NULL, &error))
+ *   g_print ("exit code %d\n", mp_process_get_exit_code (process));
+ * ```
+ *
+ * A process writes to the standard output and error of the process that starts
+ * it, has its working directory and environment unless the context says
+ * otherwise, and gets no descriptors but those of
+ * [method@Mp.Process.set_fd_list]. Commands also read its standard input; tasks
+ * read `/dev/null`. Signal handlers and blocked signals are not inherited.
+ *
+ * It is bound to the process that started it: when that ends, in whatever way,
+ * it is killed. A command leads a process group of its own, and signals go to
+ * all of that group. An object that is let go lets its process run.
+ *
+ * The exit code is that of the process, or minus the number of the signal that
+ * killed it, or 255 when nobody can tell, because its zygote was killed, too,
+ * and the kernel does not keep it. A native task ends with 0, or with 1 after
+ * an error, which it writes to the standard error, or with what it gives to
+ * `exit()`.
+ *
+ * # Threads
+ *
+ * A process can be used from any thread. Signals are emitted in the
+ * thread-default main context of the call of [method@Mp.Process.start].
+ *
+ * Since: 0.1
+ */
+struct _MpProcess
+{
+  GObject parent_instance;
+
+  /* Fixed before the start. */
+  MpContext *context;
+  char **argv;
+  char *task;
+  GBytes *data;
+  MpCodec codec;
+  GUnixFDList *fd_list;
+  MpProcessExitFunc exit_func;
+  gpointer exit_data;
+
+  GMutex mutex;
+  _Atomic uint32_t changes; /* bumped at each change of what follows */
+  enum
+  {
+    PROCESS_NEW,
+    PROCESS_STARTING,
+    PROCESS_RUNNING,
+    PROCESS_ENDED
+  } state;
+  int starter;       /* pid of who started it */
+  MpZygoteLink *link; /* NULL: forked from here */
+  guint64 id;
+  int pid;
+  int pidfd;
+  int exit_code;
+  GError *start_error;
+  MpProcessStartFunc start_func;
+  gpointer start_data;
+
+  GMainContext *main_context; /* where signals go; NULL: nowhere */
+  GSource *exited_source;     /* the emission that is under way */
+  GQueue joins;               /* Join */
+};
+
+G_DEFINE_FINAL_TYPE (MpProcess, mp_process, G_TYPE_OBJECT)
+
+enum
+{
+  PROP_0,
+  PROP_CONTEXT,
+  PROP_ARGV,
+  PROP_TASK,
+  PROP_PID,
+  PROP_EXIT_CODE,
+  PROP_SENTINEL,
+  PROP_ALIVE,
+  N_PROPS
+};
+
+enum
+{
+  SIGNAL_EXITED,
+  N_SIGNALS
+};
+
+static GParamSpec *properties[N_PROPS];
+static guint signals[N_SIGNALS];
+
+/* One mp_process_join_async(). */
+typedef struct
+{
+  GTask *task;
+  GSource *cancel_source;
+} Join;
+
+static void
+mp_process_constructed (GObject *object)
+{
+  MpProcess *self = MP_PROCESS (object);
+
+  if (self->context == NULL)
+    self->context = g_object_ref (mp_context_get_default ());
+
+  G_OBJECT_CLASS (mp_process_parent_class)->constructed (object);
+}
+
+static void
+mp_process_finalize (GObject *object)
+{
+  MpProcess *self = MP_PROCESS (object);
+
+  if (self->exited_source != NULL)
+    g_source_destroy (self->exited_source);
+  g_clear_pointer (&self->exited_source, g_source_unref);
+  g_clear_pointer (&self->main_context, g_main_context_unref);
+  g_clear_pointer (&self->link, mp_zygote_link_unref);
+  g_clear_object (&self->context);
+  g_clear_object (&self->fd_list);
+  g_clear_pointer (&self->argv, g_strfreev);
+  g_clear_pointer (&self->task, g_free);
+  g_clear_pointer (&self->data, g_bytes_unref);
+  g_clear_error (&self->start_error);
+  mp_clear_fd (&self->pidfd);
+  g_mutex_clear (&self->mutex);
+
+  G_OBJECT_CLASS (mp_process_parent_class)->finalize (object);
+}
+
+static void
+mp_process_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
+{
+  MpProcess *self = MP_PROCESS (object);
+
+  switch (prop_id)
+    {
+    case PROP_CONTEXT:
+      g_value_set_object (value, mp_process_get_context (self));
+      break;
+    case PROP_ARGV:
+      g_value_set_boxed (value, mp_process_get_argv (self));
+      break;
+    case PROP_TASK:
+      g_value_set_string (value, mp_process_get_task (self));
+      break;
+    case PROP_PID:
+      g_value_set_int (value, mp_process_get_pid (self));
+      break;
+    case PROP_EXIT_CODE:
+      g_value_set_int (value, mp_process_get_exit_code (self));
+      break;
+    case PROP_SENTINEL:
+      g_value_set_int (value, mp_process_get_sentinel (self));
+      break;
+    case PROP_ALIVE:
+      g_value_set_boolean (value, mp_process_get_alive (self));
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+mp_process_set_property (GObject *object, guint prop_id, const GValue *value, GParamSpec *pspec)
+{
+  MpProcess *self = MP_PROCESS (object);
+
+  switch (prop_id)
+    {
+    case PROP_CONTEXT:
+      self->context = g_value_dup_object (value);
+      break;
+    case PROP_ARGV:
+      self->argv = g_value_dup_boxed (value);
+      break;
+    case PROP_TASK:
+      self->task = g_value_dup_string (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+    }
+}
+
+static void
+mp_process_install_properties (GObjectClass *object_class)
+{
+  const GParamFlags common = G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
+  const GParamFlags construct = G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | common;
+  const GParamFlags readable = G_PARAM_READABLE | common;
+
+  /**
+   * MpProcess:context: (getter get_context)
+   *
+   * How the process is started.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_CONTEXT] = g_param_spec_object ("context", NULL, NULL, MP_TYPE_CONTEXT, construct);
+
+  /**
+   * MpProcess:argv: (getter get_argv)
+   *
+   * The command, %NULL for a task.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_ARGV] = g_param_spec_boxed ("argv", NULL, NULL, G_TYPE_STRV, construct);
+
+  /**
+   * MpProcess:task: (getter get_task)
+   *
+   * The name of the task, %NULL for a command.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_TASK] = g_param_spec_string ("task", NULL, NULL, NULL, construct);
+
+  /**
+   * MpProcess:pid: (getter get_pid)
+   *
+   * The number of the process, 0 before the start.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_PID] = g_param_spec_int ("pid", NULL, NULL, 0, G_MAXINT, 0, readable);
+
+  /**
+   * MpProcess:exit-code: (getter get_exit_code)
+   *
+   * How the process ended, %G_MININT until then.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_EXIT_CODE] =
+    g_param_spec_int ("exit-code", NULL, NULL, G_MININT, G_MAXINT, MP_EXIT_CODE_NONE, readable);
+
+  /**
+   * MpProcess:sentinel: (getter get_sentinel)
+   *
+   * A descriptor that gets readable when the process ends, −1 before the start.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_SENTINEL] = g_param_spec_int ("sentinel", NULL, NULL, -1, G_MAXINT, -1, readable);
+
+  /**
+   * MpProcess:alive: (getter get_alive)
+   *
+   * Whether the process runs.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_ALIVE] = g_param_spec_boolean ("alive", NULL, NULL, FALSE, readable);
+
+  g_object_class_install_properties (object_class, N_PROPS, properties);
+}
+
+static void
+mp_process_class_init (MpProcessClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  object_class->constructed = mp_process_constructed;
+  object_class->finalize = mp_process_finalize;
+  object_class->get_property = mp_process_get_property;
+  object_class->set_property = mp_process_set_property;
+  mp_process_install_properties (object_class);
+
+  /**
+   * MpProcess::exited:
+   * @self: the process
+   * @exit_code: how it ended, as [property@Mp.Process:exit-code]
+   *
+   * The process ended. Emitted once, in the thread-default main context of the
+   * call of [method@Mp.Process.start], if somebody holds the process until then.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_EXITED] =
+    g_signal_new ("exited", MP_TYPE_PROCESS, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_INT);
+}
+
+static void
+mp_process_init (MpProcess *self)
+{
+  g_mutex_init (&self->mutex);
+  g_queue_init (&self->joins);
+  self->pidfd = -1;
+  self->exit_code = MP_EXIT_CODE_NONE;
+}
+
+/**
+ * mp_process_new:
+ * @context: (nullable): how it is started; %NULL for the default context
+ * @argv: (array zero-terminated=1): the command, which is searched in `PATH`,
+ *   and its arguments
+ *
+ * Makes a process that runs a command. Nothing is started yet.
+ *
+ * Of @context only the environment and the working directory matter.
+ *
+ * Returns: (transfer full): a new process
+ *
+ * Since: 0.1
+ */
+MpProcess *
+mp_process_new (MpContext *context, const char *const *argv)
+{
+  g_return_val_if_fail (context == NULL || MP_IS_CONTEXT (context), NULL);
+  g_return_val_if_fail (argv != NULL && argv[0] != NULL, NULL);
+
+  return g_object_new (MP_TYPE_PROCESS, "context", context, "argv", argv, NULL);
+}
+
+/**
+ * mp_process_new_task:
+ * @context: (nullable): how it is started; %NULL for the default context
+ * @task: with the runtime %MP_RUNTIME_NATIVE a name given to
+ *   [func@Mp.task_register], with %MP_RUNTIME_PYTHON `package.module:function`
+ * @argument: (nullable): what the task is applied to; consumed if floating
+ *
+ * Makes a process that runs a task. Nothing is started yet.
+ *
+ * What the task returns is lost: use [class@Mp.Pool] to get results.
+ *
+ * Returns: (transfer full): a new process
+ *
+ * Since: 0.1
+ */
+MpProcess *
+mp_process_new_task (MpContext *context, const char *task, GVariant *argument)
+{
+  MpProcess *self;
+
+  g_return_val_if_fail (context == NULL || MP_IS_CONTEXT (context), NULL);
+  g_return_val_if_fail (task != NULL, NULL);
+
+  self = g_object_new (MP_TYPE_PROCESS, "context", context, "task", task, NULL);
+  if (argument != NULL)
+    self->data = mp_payload_from_variant (argument);
+  self->codec = MP_CODEC_GVARIANT;
+  return self;
+}
+
+/**
+ * mp_process_new_data:
+ * @context: (nullable): how it is started; %NULL for the default context
+ * @task: see [ctor@Mp.Process.new_task]
+ * @data: (array length=length): what the task is applied to; copied
+ * @length: how many bytes @data has
+ * @codec: how they are to be read
+ *
+ * Makes a process that runs a task with an argument that is serialised
+ * already. Nothing is started yet.
+ *
+ * Returns: (transfer full): a new process
+ *
+ * Since: 0.1
+ */
+MpProcess *
+mp_process_new_data (MpContext *context, const char *task, const guint8 *data, gsize length, MpCodec codec)
+{
+  MpProcess *self;
+
+  g_return_val_if_fail (context == NULL || MP_IS_CONTEXT (context), NULL);
+  g_return_val_if_fail (task != NULL, NULL);
+  g_return_val_if_fail (data != NULL || length == 0, NULL);
+
+  self = g_object_new (MP_TYPE_PROCESS, "context", context, "task", task, NULL);
+  /* Empty data is data all the same. */
+  self->data = g_bytes_new (length > 0 ? (gconstpointer) data : "", length);
+  self->codec = codec;
+  return self;
+}
+
+/**
+ * mp_process_set_fd_list:
+ * @self: a process that was not started
+ * @fd_list: (nullable): descriptors that the process gets
+ *
+ * Gives descriptors along. A task finds them, in this order, in
+ * [method@Mp.Task.get_fd_list]; a command has them as 3, 4, 5 and so on. Once it
+ * runs, @self lets go of @fd_list.
+ *
+ * Since: 0.1
+ */
+void
+mp_process_set_fd_list (MpProcess *self, GUnixFDList *fd_list)
+{
+  g_return_if_fail (MP_IS_PROCESS (self));
+  g_return_if_fail (fd_list == NULL || G_IS_UNIX_FD_LIST (fd_list));
+  g_return_if_fail (!mp_process_get_started (self));
+
+  g_set_object (&self->fd_list, fd_list);
+}
+
+void
+mp_process_set_exit_func (MpProcess *self, MpProcessExitFunc func, gpointer user_data)
+{
+  g_mutex_lock (&self->mutex);
+  self->exit_func = func;
+  self->exit_data = user_data;
+  g_mutex_unlock (&self->mutex);
+}
+
+/* --- The end ------------------------------------------------------------ */
+
+static gboolean
+emit_exited_cb (gpointer user_data)
+{
+  GWeakRef *weak = user_data;
+  g_autoptr (MpProcess) self = g_weak_ref_get (weak);
+
+  if (self == NULL)
+    return G_SOURCE_REMOVE;
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ALIVE]);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_EXIT_CODE]);
+  g_signal_emit (self, signals[SIGNAL_EXITED], 0, self->exit_code);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+emit_exited_held_cb (gpointer user_data)
+{
+  GWeakRef weak;
+
+  g_weak_ref_init (&weak, user_data);
+  emit_exited_cb (&weak);
+  g_weak_ref_clear (&weak);
+  return G_SOURCE_REMOVE;
+}
+
+static void
+weak_ref_free (gpointer data)
+{
+  g_weak_ref_clear (data);
+  g_free (data);
+}
+
+static gboolean
+has_listeners (MpProcess *self)
+{
+  guint notify = g_signal_lookup ("notify", G_TYPE_OBJECT);
+
+  return g_signal_has_handler_pending (self, signals[SIGNAL_EXITED], 0, TRUE)
+         || g_signal_has_handler_pending (self, notify, 0, TRUE)
+         || g_signal_has_handler_pending (self, notify, g_quark_from_static_string ("exit-code"), TRUE)
+         || g_signal_has_handler_pending (self, notify, g_quark_from_static_string ("alive"), TRUE);
+}
+
+/* Somebody who listens keeps the process until he has heard. Otherwise the
+ * emission must not keep it, nor outlive it: in a program that never turns a
+ * main loop they would pile up. */
+static void
+post_exited (MpProcess *self)
+{
+  g_autoptr (GSource) source = NULL;
+
+  if (self->main_context == NULL)
+    return;
+  source = g_idle_source_new ();
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_static_name (source, "MpProcess::exited");
+  if (has_listeners (self))
+    {
+      g_source_set_callback (source, emit_exited_held_cb, g_object_ref (self), g_object_unref);
+    }
+  else
+    {
+      GWeakRef *weak = g_new0 (GWeakRef, 1);
+
+      g_weak_ref_init (weak, self);
+      g_source_set_callback (source, emit_exited_cb, weak, weak_ref_free);
+      self->exited_source = g_source_ref (source);
+    }
+  g_source_attach (source, self->main_context);
+}
+
+static void
+join_free (Join *join)
+{
+  if (join->cancel_source != NULL)
+    g_source_destroy (join->cancel_source);
+  g_clear_pointer (&join->cancel_source, g_source_unref);
+  g_object_unref (join->task);
+  g_free (join);
+}
+
+static void
+exited_cb (gpointer owner, guint64 id, int exit_code)
+{
+  MpProcess *self = owner;
+  GQueue joins = G_QUEUE_INIT;
+  MpProcessExitFunc exit_func;
+  gpointer exit_data;
+  Join *join;
+
+  g_mutex_lock (&self->mutex);
+  if (self->id != id || self->state != PROCESS_RUNNING)
+    {
+      g_mutex_unlock (&self->mutex);
+      return;
+    }
+  self->state = PROCESS_ENDED;
+  self->exit_code = exit_code;
+  exit_func = self->exit_func;
+  exit_data = self->exit_data;
+  joins = self->joins;
+  g_queue_init (&self->joins);
+  g_mutex_unlock (&self->mutex);
+
+  mp_wait_word_bump (&self->changes);
+  post_exited (self);
+  while ((join = g_queue_pop_head (&joins)) != NULL)
+    {
+      g_task_return_boolean (join->task, TRUE);
+      join_free (join);
+    }
+  if (exit_func != NULL)
+    exit_func (self, exit_data);
+}
+
+/* --- The start ---------------------------------------------------------- */
+
+static void
+started_cb (gpointer owner, guint64 id, int pid, int pidfd)
+{
+  MpProcess *self = owner;
+  g_autoptr (GUnixFDList) fd_list = NULL;
+  g_autoptr (GBytes) data = NULL;
+  MpProcessStartFunc start_func;
+
+  g_mutex_lock (&self->mutex);
+  if (self->id != id || self->state != PROCESS_STARTING)
+    {
+      g_mutex_unlock (&self->mutex);
+      mp_fd_close (pidfd);
+      return;
+    }
+  self->state = PROCESS_RUNNING;
+  self->pid = pid;
+  self->pidfd = pidfd;
+  /* The process has its own now: whoever waits for the end of a pipe must not
+   * wait for us. */
+  fd_list = g_steal_pointer (&self->fd_list);
+  data = g_steal_pointer (&self->data);
+  start_func = g_steal_pointer (&self->start_func);
+  g_mutex_unlock (&self->mutex);
+
+  mp_wait_word_bump (&self->changes);
+  if (start_func != NULL)
+    start_func (self, NULL, self->start_data);
+}
+
+static void
+failed_cb (gpointer owner, guint64 id, const GError *error)
+{
+  MpProcess *self = owner;
+  MpProcessStartFunc start_func;
+
+  g_mutex_lock (&self->mutex);
+  if (self->id != id || self->state != PROCESS_STARTING)
+    {
+      g_mutex_unlock (&self->mutex);
+      return;
+    }
+  self->state = PROCESS_NEW;
+  self->start_error = g_error_copy (error);
+  start_func = g_steal_pointer (&self->start_func);
+  g_mutex_unlock (&self->mutex);
+
+  mp_wait_word_bump (&self->changes);
+  if (start_func != NULL)
+    start_func (self, error, self->start_data);
+}
+
+static const MpZygoteCallbacks callbacks = { started_cb, failed_cb, exited_cb };
+
+/* With the mutex held, so that no callback comes before the number is known. */
+static gboolean
+ask_locked (MpProcess *self, GError **error)
+{
+  const MpProcessStart what = {
+    .argv = self->argv,
+    .task = self->task,
+    .data = self->data,
+    .codec = self->codec,
+    .fd_list = self->fd_list,
+  };
+
+  if (self->state != PROCESS_NEW)
+    {
+      g_set_error_literal (error, MP_ERROR, MP_ERROR_BUSY, "The process was started before");
+      return FALSE;
+    }
+  g_clear_error (&self->start_error);
+  g_clear_pointer (&self->link, mp_zygote_link_unref);
+  if (!mp_process_start_ask (self->context, &what, &callbacks, G_OBJECT (self), &self->link, &self->id, error))
+    return FALSE;
+  self->state = PROCESS_STARTING;
+  self->starter = getpid ();
+  return TRUE;
+}
+
+static gboolean
+start_is_decided (gpointer data)
+{
+  MpProcess *self = data;
+  gboolean decided;
+
+  g_mutex_lock (&self->mutex);
+  decided = self->state != PROCESS_STARTING;
+  g_mutex_unlock (&self->mutex);
+  return decided;
+}
+
+/* TRUE if it was not too late. */
+static gboolean
+abandon_start (MpProcess *self)
+{
+  g_autoptr (MpZygoteLink) link = NULL;
+  gboolean abandoned;
+
+  g_mutex_lock (&self->mutex);
+  abandoned = self->state == PROCESS_STARTING && self->link != NULL;
+  if (abandoned)
+    {
+      self->state = PROCESS_NEW;
+      link = mp_zygote_link_ref (self->link);
+    }
+  g_mutex_unlock (&self->mutex);
+  if (abandoned)
+    mp_zygote_link_abandon (link, self->id);
+  return abandoned;
+}
+
+static void
+notify_started (MpProcess *self)
+{
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_PID]);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_SENTINEL]);
+  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ALIVE]);
+}
+
+/**
+ * mp_process_start:
+ * @self: a process that was not started
+ * @cancellable: (nullable): to give up
+ * @error: return location for an error
+ *
+ * Starts the process and waits until it exists. The first start of a context
+ * also starts its zygote, see [method@Mp.Context.warm_up].
+ *
+ * Cancelled means that nothing was started; then, and after an error, the
+ * process can be started again.
+ *
+ * Returns: TRUE when the process runs; FALSE with %MP_ERROR_NOT_FOUND when the
+ *   command, the task, the interpreter or the working directory does not exist,
+ *   %MP_ERROR_NOT_BOOTSTRAPPED, %MP_ERROR_UNSAFE_FORK, which names the threads,
+ *   %MP_ERROR_BUSY when it was started before, another error of that domain, or
+ *   %G_IO_ERROR_CANCELLED
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_start (MpProcess *self, GCancellable *cancellable, GError **error)
+{
+  gboolean asked;
+
+  g_return_val_if_fail (MP_IS_PROCESS (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (self->argv != NULL || self->task != NULL, FALSE);
+  g_return_val_if_fail (!mp_pump_is_current_thread (), FALSE);
+
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+  g_mutex_lock (&self->mutex);
+  asked = ask_locked (self, error);
+  if (asked && self->main_context == NULL)
+    self->main_context = g_main_context_ref_thread_default ();
+  g_mutex_unlock (&self->mutex);
+  if (!asked)
+    return FALSE;
+
+  while (mp_wait_word (&self->changes, start_is_decided, self, MP_DEADLINE_NEVER, FALSE, cancellable)
+         == MP_WAIT_CANCELLED)
+    if (abandon_start (self))
+      {
+        g_cancellable_set_error_if_cancelled (cancellable, error);
+        return FALSE;
+      }
+    else
+      {
+        cancellable = NULL;
+      }
+  if (self->start_error != NULL)
+    {
+      g_propagate_error (error, g_steal_pointer (&self->start_error));
+      return FALSE;
+    }
+  notify_started (self);
+  return TRUE;
+}
+
+/* So that a start that fails at once is told like one that fails later. */
+typedef struct
+{
+  MpProcess *process;
+  MpProcessStartFunc func;
+  gpointer user_data;
+  GError *error;
+} FailedStart;
+
+static gboolean
+failed_start_cb (gpointer user_data)
+{
+  FailedStart *failed = user_data;
+
+  if (failed->func != NULL)
+    failed->func (failed->process, failed->error, failed->user_data);
+  g_object_unref (failed->process);
+  g_error_free (failed->error);
+  g_free (failed);
+  return G_SOURCE_REMOVE;
+}
+
+void
+mp_process_start_begin (MpProcess *self, MpProcessStartFunc func, gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSource) source = NULL;
+  FailedStart *failed;
+  gboolean asked;
+
+  g_mutex_lock (&self->mutex);
+  asked = ask_locked (self, &error);
+  if (asked)
+    {
+      self->start_func = func;
+      self->start_data = user_data;
+    }
+  g_mutex_unlock (&self->mutex);
+  if (asked)
+    return;
+
+  failed = g_new (FailedStart, 1);
+  failed->process = g_object_ref (self);
+  failed->func = func;
+  failed->user_data = user_data;
+  failed->error = g_steal_pointer (&error);
+  source = g_idle_source_new ();
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (source, failed_start_cb, failed, NULL);
+  g_source_attach (source, mp_pump_get_context ());
+}
+
+/* --- Waiting for it ----------------------------------------------------- */
+
+static gboolean
+has_ended (gpointer data)
+{
+  MpProcess *self = data;
+  gboolean ended;
+
+  g_mutex_lock (&self->mutex);
+  ended = self->state == PROCESS_ENDED;
+  g_mutex_unlock (&self->mutex);
+  return ended;
+}
+
+/* Only who started a process is told of its end. */
+static gboolean
+check_joinable (MpProcess *self, GError **error)
+{
+  gboolean started;
+  int starter;
+
+  g_mutex_lock (&self->mutex);
+  started = self->state >= PROCESS_RUNNING;
+  starter = self->starter;
+  g_mutex_unlock (&self->mutex);
+  if (!started)
+    g_set_error_literal (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT, "The process was not started");
+  else if (starter != getpid ())
+    g_set_error (error, MP_ERROR, MP_ERROR_NOT_OWNER, "The process was started by another process, %d", starter);
+  return started && starter == getpid ();
+}
+
+/* The sentinel may be seen before the report: whoever saw that the process ended
+ * is not told that it runs, or that nobody knows how it ended. */
+static void
+settle (MpProcess *self)
+{
+  int pidfd;
+
+  g_mutex_lock (&self->mutex);
+  pidfd = self->state == PROCESS_RUNNING && self->starter == getpid () ? self->pidfd : -1;
+  g_mutex_unlock (&self->mutex);
+  if (pidfd >= 0 && !mp_pump_is_current_thread () && mp_pidfd_has_ended (pidfd))
+    mp_wait_word (&self->changes, has_ended, self, mp_deadline_new (SETTLE_LIMIT_US), FALSE, NULL);
+}
+
+/**
+ * mp_process_join:
+ * @self: a process that was started
+ * @timeout_us: how long to wait in microseconds; −1 for ever, 0 not at all
+ * @cancellable: (nullable): to stop waiting
+ * @error: return location for an error
+ *
+ * Waits until the process has ended. It can be called more than once and from
+ * several threads.
+ *
+ * Returns: TRUE when it has ended; FALSE with %MP_ERROR_TIMED_OUT,
+ *   %G_IO_ERROR_CANCELLED, %MP_ERROR_INVALID_ARGUMENT when it was not started,
+ *   or %MP_ERROR_NOT_OWNER in a process that did not start it
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_join (MpProcess *self, gint64 timeout_us, GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (MP_IS_PROCESS (self), FALSE);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
+  g_return_val_if_fail (!mp_pump_is_current_thread (), FALSE);
+
+  if (!check_joinable (self, error) || g_cancellable_set_error_if_cancelled (cancellable, error))
+    return FALSE;
+  settle (self);
+  switch (mp_wait_word (&self->changes, has_ended, self, mp_deadline_new (timeout_us), FALSE, cancellable))
+    {
+    case MP_WAIT_DONE:
+      return TRUE;
+    case MP_WAIT_CANCELLED:
+      g_cancellable_set_error_if_cancelled (cancellable, error);
+      return FALSE;
+    case MP_WAIT_TIMED_OUT:
+    case MP_WAIT_INTERRUPTED:
+    default:
+      g_set_error_literal (error, MP_ERROR, MP_ERROR_TIMED_OUT, "The process did not end in time");
+      return FALSE;
+    }
+}
+
+/**
+ * mp_process_wait_ready:
+ * @self: a process that was started
+ * @timeout_us: how long to wait in microseconds; −1 for ever, 0 not at all
+ *
+ * Waits until the process has ended, the time is over, or a signal handler ran
+ * in the calling thread. For bindings, which have to run their own signal
+ * handlers then, and call again.
+ *
+ * Returns: whether the process has ended
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_wait_ready (MpProcess *self, gint64 timeout_us)
+{
+  g_return_val_if_fail (MP_IS_PROCESS (self), FALSE);
+  g_return_val_if_fail (!mp_pump_is_current_thread (), FALSE);
+
+  if (!check_joinable (self, NULL))
+    return FALSE;
+  settle (self);
+  return mp_wait_word (&self->changes, has_ended, self, mp_deadline_new (timeout_us), TRUE, NULL) == MP_WAIT_DONE;
+}
+
+static gboolean
+join_cancelled_cb (GCancellable *cancellable, gpointer user_data)
+{
+  g_autoptr (GTask) task = g_object_ref (user_data);
+  MpProcess *self = g_task_get_source_object (task);
+  Join *found = NULL;
+
+  g_mutex_lock (&self->mutex);
+  for (GList *l = self->joins.head; l != NULL && found == NULL; l = l->next)
+    if (((Join *) l->data)->task == task)
+      {
+        found = l->data;
+        g_queue_delete_link (&self->joins, l);
+      }
+  g_mutex_unlock (&self->mutex);
+  if (found != NULL)
+    {
+      g_task_return_error_if_cancelled (task);
+      join_free (found);
+    }
+  return G_SOURCE_REMOVE;
+}
+
+/**
+ * mp_process_join_async:
+ * @self: a process that was started
+ * @cancellable: (nullable): to stop waiting
+ * @callback: (scope async) (nullable): called when the process has ended
+ * @user_data: passed to @callback
+ *
+ * Waits until the process has ended, without blocking.
+ *
+ * Since: 0.1
+ */
+void
+mp_process_join_async (MpProcess *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_autoptr (GTask) task = NULL;
+  GError *error = NULL;
+  gboolean ended;
+
+  g_return_if_fail (MP_IS_PROCESS (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, mp_process_join_async);
+  if (g_task_return_error_if_cancelled (task))
+    return;
+  if (!check_joinable (self, &error))
+    {
+      g_task_return_error (task, error);
+      return;
+    }
+
+  g_mutex_lock (&self->mutex);
+  ended = self->state == PROCESS_ENDED;
+  if (!ended)
+    {
+      Join *join = g_new0 (Join, 1);
+
+      join->task = g_object_ref (task);
+      if (cancellable != NULL)
+        {
+          join->cancel_source = g_cancellable_source_new (cancellable);
+          g_source_set_callback (join->cancel_source, G_SOURCE_FUNC (join_cancelled_cb), g_object_ref (task), g_object_unref);
+          g_source_attach (join->cancel_source, g_task_get_context (task));
+        }
+      g_queue_push_tail (&self->joins, join);
+    }
+  g_mutex_unlock (&self->mutex);
+  if (ended)
+    g_task_return_boolean (task, TRUE);
+}
+
+/**
+ * mp_process_join_finish:
+ * @self: a process
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends [method@Mp.Process.join_async].
+ *
+ * Returns: as [method@Mp.Process.join]
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_join_finish (MpProcess *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (MP_IS_PROCESS (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
+/* --- Signals ------------------------------------------------------------- */
+
+/**
+ * mp_process_send_signal:
+ * @self: a process that was started
+ * @signal_number: a signal's number
+ * @error: return location for an error
+ *
+ * Sends a signal to the process, and if it runs a command to all of its process
+ * group. When the process has ended already this does nothing and succeeds; it
+ * never reaches another process that got the same number.
+ *
+ * Returns: FALSE with %MP_ERROR_INVALID_ARGUMENT when the process was not
+ *   started or there is no such signal, or another error of that domain
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_send_signal (MpProcess *self, int signal_number, GError **error)
+{
+  g_autoptr (MpZygoteLink) link = NULL;
+  int pidfd;
+
+  g_return_val_if_fail (MP_IS_PROCESS (self), FALSE);
+
+  if (signal_number < 0 || signal_number >= NSIG)
+    {
+      g_set_error (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT, "There is no signal %d", signal_number);
+      return FALSE;
+    }
+  g_mutex_lock (&self->mutex);
+  pidfd = self->pidfd;
+  if (self->argv != NULL && self->state == PROCESS_RUNNING && self->starter == getpid ())
+    link = mp_zygote_link_ref (self->link);
+  g_mutex_unlock (&self->mutex);
+
+  if (pidfd < 0)
+    {
+      g_set_error_literal (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT, "The process was not started");
+      return FALSE;
+    }
+  /* Its zygote is the one that knows whether the group still is its own. */
+  if (link != NULL)
+    mp_zygote_link_signal_group (link, self->id, signal_number);
+  else if (pidfd_send_signal (pidfd, signal_number, NULL, 0) < 0 && errno != ESRCH)
+    return mp_set_error_from_errno (error, errno, "Cannot send a signal to the process");
+  return TRUE;
+}
+
+/**
+ * mp_process_terminate:
+ * @self: a process that was started
+ * @error: return location for an error
+ *
+ * Asks the process to end, with `SIGTERM`; see [method@Mp.Process.send_signal].
+ * Does not wait.
+ *
+ * Returns: FALSE if that failed
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_terminate (MpProcess *self, GError **error)
+{
+  return mp_process_send_signal (self, SIGTERM, error);
+}
+
+/**
+ * mp_process_kill:
+ * @self: a process that was started
+ * @error: return location for an error
+ *
+ * Kills the process, with `SIGKILL`; see [method@Mp.Process.send_signal]. Does
+ * not wait.
+ *
+ * Returns: FALSE if that failed
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_kill (MpProcess *self, GError **error)
+{
+  return mp_process_send_signal (self, SIGKILL, error);
+}
+
+/**
+ * mp_process_interrupt:
+ * @self: a process that was started
+ * @error: return location for an error
+ *
+ * Interrupts the process, with `SIGINT`, as Ctrl+C does; see
+ * [method@Mp.Process.send_signal]. Does not wait.
+ *
+ * Returns: FALSE if that failed
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_interrupt (MpProcess *self, GError **error)
+{
+  return mp_process_send_signal (self, SIGINT, error);
+}
+
+/* --- What is known of it -------------------------------------------------- */
+
+/**
+ * mp_process_get_started:
+ * @self: a process
+ *
+ * Whether the process was started, with success.
+ *
+ * Returns: TRUE from the start on, also after the end
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_get_started (MpProcess *self)
+{
+  gboolean started;
+
+  g_return_val_if_fail (MP_IS_PROCESS (self), FALSE);
+
+  g_mutex_lock (&self->mutex);
+  started = self->state >= PROCESS_RUNNING;
+  g_mutex_unlock (&self->mutex);
+  return started;
+}
+
+/**
+ * mp_process_get_alive: (get-property alive)
+ * @self: a process
+ *
+ * Whether the process runs.
+ *
+ * Returns: TRUE from the start to the end
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_process_get_alive (MpProcess *self)
+{
+  gboolean alive;
+
+  g_return_val_if_fail (MP_IS_PROCESS (self), FALSE);
+
+  settle (self);
+  g_mutex_lock (&self->mutex);
+  alive = self->state == PROCESS_RUNNING && !mp_pidfd_has_ended (self->pidfd);
+  g_mutex_unlock (&self->mutex);
+  return alive;
+}
+
+/**
+ * mp_process_get_exit_code: (get-property exit-code)
+ * @self: a process
+ *
+ * How the process ended.
+ *
+ * Returns: its exit code from 0 to 255; minus the number of the signal that
+ *   killed it; 255 when nobody can tell; %G_MININT when it has not ended
+ *
+ * Since: 0.1
+ */
+int
+mp_process_get_exit_code (MpProcess *self)
+{
+  int exit_code;
+
+  g_return_val_if_fail (MP_IS_PROCESS (self), MP_EXIT_CODE_NONE);
+
+  settle (self);
+  g_mutex_lock (&self->mutex);
+  exit_code = self->exit_code;
+  g_mutex_unlock (&self->mutex);
+  return exit_code;
+}
+
+/**
+ * mp_process_get_pid: (get-property pid)
+ * @self: a process
+ *
+ * The number of the process. Use [method@Mp.Process.send_signal] and not
+ * `kill()`: when the process has ended, another one can get its number.
+ *
+ * Returns: the process id, 0 before the start
+ *
+ * Since: 0.1
+ */
+int
+mp_process_get_pid (MpProcess *self)
+{
+  int pid;
+
+  g_return_val_if_fail (MP_IS_PROCESS (self), 0);
+
+  g_mutex_lock (&self->mutex);
+  pid = self->pid;
+  g_mutex_unlock (&self->mutex);
+  return pid;
+}
+
+/**
+ * mp_process_get_sentinel: (get-property sentinel)
+ * @self: a process
+ *
+ * A descriptor that gets readable when the process ends, and stays so: a
+ * pidfd, for `poll()` and main loops.
+ *
+ * Returns: the descriptor, which belongs to @self; −1 before the start
+ *
+ * Since: 0.1
+ */
+int
+mp_process_get_sentinel (MpProcess *self)
+{
+  int sentinel;
+
+  g_return_val_if_fail (MP_IS_PROCESS (self), -1);
+
+  g_mutex_lock (&self->mutex);
+  sentinel = self->pidfd;
+  g_mutex_unlock (&self->mutex);
+  return sentinel;
+}
+
+/**
+ * mp_process_get_context: (get-property context)
+ * @self: a process
+ *
+ * How the process is started.
+ *
+ * Returns: (transfer none): the context
+ *
+ * Since: 0.1
+ */
+MpContext *
+mp_process_get_context (MpProcess *self)
+{
+  g_return_val_if_fail (MP_IS_PROCESS (self), NULL);
+
+  return self->context;
+}
+
+/**
+ * mp_process_get_argv: (get-property argv)
+ * @self: a process
+ *
+ * The command.
+ *
+ * Returns: (transfer none) (nullable) (array zero-terminated=1): the command and
+ *   its arguments, %NULL for a task
+ *
+ * Since: 0.1
+ */
+const char *const *
+mp_process_get_argv (MpProcess *self)
+{
+  g_return_val_if_fail (MP_IS_PROCESS (self), NULL);
+
+  return (const char *const *) self->argv;
+}
+
+/**
+ * mp_process_get_task: (get-property task)
+ * @self: a process
+ *
+ * The name of the task.
+ *
+ * Returns: (transfer none) (nullable): the name, %NULL for a command
+ *
+ * Since: 0.1
+ */
+const char *
+mp_process_get_task (MpProcess *self)
+{
+  g_return_val_if_fail (MP_IS_PROCESS (self), NULL);
+
+  return self->task;
+}

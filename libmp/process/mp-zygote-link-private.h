@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+
+#include "mp-zygote-protocol-private.h"
+
+G_BEGIN_DECLS
+
+/* The requester's end of a zygote: starts it when it is first needed and again
+ * when it died, and knows which processes came from it. Contexts that want the
+ * same zygote share one link. The functions can be called from any thread; the
+ * callbacks come on the pump, with no lock held. */
+typedef struct _MpZygoteLink MpZygoteLink;
+
+typedef struct
+{
+  MpZygoteKind kind;
+  const char *const *interpreter; /* Python only, as the rest */
+  const char *const *preload;
+  const char *const *env; /* NULL: this process's */
+  GBytes *preparation;    /* does not tell links apart */
+} MpZygoteConfig;
+
+/* Each start ends in @failed, or in @started and then @exited. */
+typedef struct
+{
+  void (*started) (gpointer owner, guint64 id, int pid, int pidfd /* (transfer full) */);
+  void (*failed) (gpointer owner, guint64 id, const GError *error);
+  void (*exited) (gpointer owner, guint64 id, int exit_code);
+} MpZygoteCallbacks;
+
+typedef void (*MpZygoteReadyFunc) (const GError *error, gpointer user_data);
+
+MpZygoteLink *mp_zygote_link_get (const MpZygoteConfig *config, GError **error);
+MpZygoteLink *mp_zygote_link_ref (MpZygoteLink *self);
+void mp_zygote_link_unref (MpZygoteLink *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (MpZygoteLink, mp_zygote_link_unref)
+
+/* FALSE in a process that was forked from the one that made it: of no use there. */
+gboolean mp_zygote_link_is_ours (MpZygoteLink *self);
+
+/* Whether @env, or @preparation, has to be sent along with a start. */
+gboolean mp_zygote_link_needs_env (MpZygoteLink *self, const char *const *env);
+gboolean mp_zygote_link_needs_preparation (MpZygoteLink *self, GBytes *preparation);
+
+/* Takes @body_fd and @cwd_fd, keeps @fd_list and a reference on @owner until
+ * the last callback. Returns a number for the other calls. */
+guint64 mp_zygote_link_start (MpZygoteLink            *self,
+                              int                      body_fd,
+                              int                      cwd_fd,
+                              GUnixFDList             *fd_list,
+                              gboolean                 group,
+                              const MpZygoteCallbacks *callbacks,
+                              GObject                 *owner);
+
+/* Nobody wants it any more: no callback comes from here on (one that is on its
+ * way still does), and if it was started it is killed. */
+void mp_zygote_link_abandon (MpZygoteLink *self, guint64 id);
+
+/* To the whole process group of a command. */
+void mp_zygote_link_signal_group (MpZygoteLink *self, guint64 id, int signal_number);
+
+/* Starts the zygote; @func is called once on the pump when it is ready or cannot be. */
+void mp_zygote_link_warm_up (MpZygoteLink *self, MpZygoteReadyFunc func, gpointer user_data, GDestroyNotify destroy);
+
+/* 0 when there is none now. */
+int mp_zygote_link_get_pid (MpZygoteLink *self);
+
+/* In a task process: @socket_fd is its link to the zygote that forked it. */
+void mp_zygote_link_set_inherited (MpZygoteKind kind, int socket_fd, guint64 fingerprint);
+
+G_END_DECLS
