@@ -60,6 +60,14 @@ ring_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
   return callback != NULL ? callback (user_data) : G_SOURCE_REMOVE;
 }
 
+/* Without it, g_source_set_dummy_callback() does not work, which keeps this
+ * source alive as the child of another. */
+static gboolean
+ring_source_closure (gpointer user_data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
 static void
 ring_source_finalize (GSource *source)
 {
@@ -73,6 +81,7 @@ static GSourceFuncs ring_source_funcs = {
   .check = ring_source_check,
   .dispatch = ring_source_dispatch,
   .finalize = ring_source_finalize,
+  .closure_callback = ring_source_closure,
 };
 
 GSource *
