@@ -160,3 +160,12 @@ mp_service_access_guard (GDBusInterfaceSkeleton *skeleton,
   guard->sharing = sharing;
   g_object_set_qdata_full (G_OBJECT (skeleton), guard_quark (), guard, guard_free);
 }
+
+void
+mp_service_access_refuse_to_set (GObject *object,
+                                 guint prop_id,
+                                 const GValue *value,
+                                 GParamSpec *pspec)
+{
+  G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
+}

@@ -31,6 +31,13 @@ void mp_service_access_guard (GDBusInterfaceSkeleton *skeleton,
                               const char *owner,
                               MpServiceSharing sharing);
 
+/* For the set_property of implementations that override properties: these are
+ * looked up when they are asked for. */
+void mp_service_access_refuse_to_set (GObject *object,
+                                      guint prop_id,
+                                      const GValue *value,
+                                      GParamSpec *pspec);
+
 /* The rule by itself, for tests. */
 gboolean mp_service_access_check (const char *interface,
                                   const char *method,

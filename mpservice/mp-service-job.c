@@ -154,8 +154,8 @@ handle_wait (MpDBusJob *dbus_job, GDBusMethodInvocation *invocation, GVariant *a
 
 /* --- GetResult ---------------------------------------------------------- */
 
-/* The answer of a finished job, floating, or NULL with the error it is to be
- * answered with. */
+/* The answer of a finished job, or NULL with the error it is to be answered
+ * with. */
 static GVariant *
 build_answer (MpServiceJob *self, GError **error)
 {
@@ -163,7 +163,7 @@ build_answer (MpServiceJob *self, GError **error)
 
   if (value == NULL || !mp_service_value_check (value, error))
     return NULL;
-  return g_variant_new ("(v)", value);
+  return g_variant_ref_sink (g_variant_new ("(v)", value));
 }
 
 /* The result is given away, and with it the job, only when the caller is
@@ -422,6 +422,7 @@ mp_service_job_class_init (MpServiceJobClass *klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
 
   object_class->get_property = mp_service_job_get_property;
+  object_class->set_property = mp_service_access_refuse_to_set;
   object_class->dispose = mp_service_job_dispose;
   mp_service_access_install (G_DBUS_INTERFACE_SKELETON_CLASS (klass));
 

@@ -175,6 +175,7 @@ mp_service_manager_class_init (MpServiceManagerClass *klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
 
   object_class->get_property = mp_service_manager_get_property;
+  object_class->set_property = mp_service_access_refuse_to_set;
   object_class->dispose = mp_service_manager_dispose;
   mp_service_access_install (G_DBUS_INTERFACE_SKELETON_CLASS (klass));
 

@@ -280,12 +280,12 @@ answer_with_job (MpServicePool *self,
   g_autoptr (GError) export_error = NULL;
   MpService *service = mp_service_object_get_identity (self->object)->service;
 
-  if (job == NULL)
+  if (owned_job == NULL)
     {
       mp_service_return_error (invocation, error, "Failed");
       return G_DBUS_METHOD_INVOCATION_HANDLED;
     }
-  object = mp_service_job_create (g_steal_pointer (&owned_identity), job, operation, options);
+  object = mp_service_job_create (g_steal_pointer (&owned_identity), owned_job, operation, options);
   if (mp_service_add_object (service, object, &export_error))
     g_dbus_method_invocation_return_value (invocation,
                                            g_variant_new ("(o)",
@@ -593,6 +593,7 @@ mp_service_pool_class_init (MpServicePoolClass *klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
 
   object_class->get_property = mp_service_pool_get_property;
+  object_class->set_property = mp_service_access_refuse_to_set;
   object_class->dispose = mp_service_pool_dispose;
   mp_service_access_install (G_DBUS_INTERFACE_SKELETON_CLASS (klass));
 

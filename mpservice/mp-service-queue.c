@@ -94,7 +94,7 @@ getter_stopped (GCancellable *cancellable, gpointer user_data)
   mp_service_wait_fail (wait, NULL);
 }
 
-/* The answer of Get or GetMany, floating, or NULL with an error. */
+/* The answer of Get or GetMany, or NULL with an error. */
 static GVariant *
 take (MpServiceQueue *self, guint max, GError **error)
 {
@@ -106,7 +106,7 @@ take (MpServiceQueue *self, guint max, GError **error)
     items = mp_service_store_take (self->store, error);
   if (items == NULL)
     return NULL;
-  return max > 0 ? g_variant_new ("(@av)", items) : g_variant_new ("(v)", items);
+  return g_variant_ref_sink (g_variant_new (max > 0 ? "(@av)" : "(v)", items));
 }
 
 /* Items go to callers in the order in which they came, and only to those that
@@ -568,6 +568,7 @@ mp_service_queue_class_init (MpServiceQueueClass *klass)
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
 
   object_class->get_property = mp_service_queue_get_property;
+  object_class->set_property = mp_service_access_refuse_to_set;
   object_class->dispose = mp_service_queue_dispose;
   mp_service_access_install (G_DBUS_INTERFACE_SKELETON_CLASS (klass));
 
