@@ -31,7 +31,8 @@ mp_bootstrap_parse_numbers (const char *text, gint64 *numbers, guint n)
 static gboolean
 parse_zygote_marker (const char *marker, gint64 *numbers)
 {
-  return marker != NULL && mp_bootstrap_parse_numbers (marker, numbers, 3) && numbers[2] == getppid ();
+  return marker != NULL && mp_bootstrap_parse_numbers (marker, numbers, 3) &&
+         numbers[2] == getppid ();
 }
 
 static gboolean
@@ -63,8 +64,8 @@ mp_bootstrap_check (gboolean by_reexecution, GError **error)
 
   if (g_atomic_int_get (&bootstrapped))
     return TRUE;
-  if (by_reexecution || parse_zygote_marker (g_getenv (MP_ENV_ZYGOTE), numbers)
-      || parse_start_marker (g_getenv (MP_ENV_START), numbers, NULL))
+  if (by_reexecution || parse_zygote_marker (g_getenv (MP_ENV_ZYGOTE), numbers) ||
+      parse_start_marker (g_getenv (MP_ENV_START), numbers, NULL))
     {
       g_set_error_literal (error,
                            MP_ERROR,

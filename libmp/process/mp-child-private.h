@@ -18,7 +18,7 @@ typedef struct
   guint64 fingerprint;
   const MpStart *start;
   int body_fd;
-  int cwd_fd; /* -1: stays */
+  int cwd_fd;     /* -1: stays */
   int std_fds[3]; /* -1: stays */
   const int *fds;
   guint n_fds;

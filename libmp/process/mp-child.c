@@ -204,7 +204,9 @@ mp_child_main (const MpChild *child)
     {
       if (child->status_fd >= 0)
         report_and_leave (child->status_fd, errno);
-      g_printerr ("%s: cannot enter the working directory: %s\n", program_invocation_short_name, g_strerror (errno));
+      g_printerr ("%s: cannot enter the working directory: %s\n",
+                  program_invocation_short_name,
+                  g_strerror (errno));
       _exit (EXIT_FAILURE);
     }
   if (child->start->env != NULL)
@@ -243,5 +245,5 @@ mp_child_main_executed (MpZygoteKind kind, int body_fd, int link_fd, GArray *fds
       _exit (EXIT_FAILURE);
     }
   close (body_fd);
-  leave (run_task (&start, (const int *) fds->data, fds->len));
+  leave (run_task (&start, (const int *) (gpointer) fds->data, fds->len));
 }

@@ -26,9 +26,14 @@ void mp_context_config_clear (MpContextConfig *config);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (MpContextConfig, mp_context_config_clear)
 
 /* The zygote of this kind for this configuration; the context holds it, too. */
-MpZygoteLink *mp_context_ref_link (MpContext *self, const MpContextConfig *config, MpZygoteKind kind, GError **error);
+MpZygoteLink *mp_context_ref_link (MpContext *self,
+                                   const MpContextConfig *config,
+                                   MpZygoteKind kind,
+                                   GError **error);
 
 /* Which zygote starts tasks; MP_ERROR_NOT_SUPPORTED when none does. */
-gboolean mp_context_config_get_task_kind (const MpContextConfig *config, MpZygoteKind *kind, GError **error);
+gboolean mp_context_config_get_task_kind (const MpContextConfig *config,
+                                          MpZygoteKind *kind,
+                                          GError **error);
 
 G_END_DECLS

@@ -84,7 +84,8 @@ mp_context_get_config (MpContext *self, MpContextConfig *config)
   *config = self->config;
   config->interpreter = g_strdupv (self->config.interpreter);
   config->preload = g_strdupv (self->config.preload);
-  config->preparation = self->config.preparation != NULL ? g_bytes_ref (self->config.preparation) : NULL;
+  config->preparation =
+    self->config.preparation != NULL ? g_bytes_ref (self->config.preparation) : NULL;
   config->environment = g_strdupv (self->config.environment);
   config->working_directory = g_strdup (self->config.working_directory);
   g_mutex_unlock (&self->mutex);
@@ -111,7 +112,10 @@ mp_context_config_get_task_kind (const MpContextConfig *config, MpZygoteKind *ki
 }
 
 MpZygoteLink *
-mp_context_ref_link (MpContext *self, const MpContextConfig *config, MpZygoteKind kind, GError **error)
+mp_context_ref_link (MpContext *self,
+                     const MpContextConfig *config,
+                     MpZygoteKind kind,
+                     GError **error)
 {
   MpZygoteConfig wanted = { .kind = kind };
   MpZygoteLink *link;
@@ -237,8 +241,12 @@ mp_context_class_init (MpContextClass *klass)
    *
    * Since: 0.1
    */
-  properties[PROP_START_METHOD] = g_param_spec_enum (
-    "start-method", NULL, NULL, MP_TYPE_START_METHOD, MP_START_METHOD_FORKSERVER, construct);
+  properties[PROP_START_METHOD] = g_param_spec_enum ("start-method",
+                                                     NULL,
+                                                     NULL,
+                                                     MP_TYPE_START_METHOD,
+                                                     MP_START_METHOD_FORKSERVER,
+                                                     construct);
 
   /**
    * MpContext:runtime: (getter get_runtime)
@@ -257,7 +265,8 @@ mp_context_class_init (MpContextClass *klass)
    *
    * Since: 0.1
    */
-  properties[PROP_INTERPRETER] = g_param_spec_boxed ("interpreter", NULL, NULL, G_TYPE_STRV, settable);
+  properties[PROP_INTERPRETER] =
+    g_param_spec_boxed ("interpreter", NULL, NULL, G_TYPE_STRV, settable);
 
   /**
    * MpContext:preload: (getter get_preload) (setter set_preload)
@@ -275,7 +284,8 @@ mp_context_class_init (MpContextClass *klass)
    *
    * Since: 0.1
    */
-  properties[PROP_PREPARATION] = g_param_spec_boxed ("preparation", NULL, NULL, G_TYPE_BYTES, settable);
+  properties[PROP_PREPARATION] =
+    g_param_spec_boxed ("preparation", NULL, NULL, G_TYPE_BYTES, settable);
 
   /**
    * MpContext:environment: (getter get_environment) (setter set_environment)
@@ -285,7 +295,8 @@ mp_context_class_init (MpContextClass *klass)
    *
    * Since: 0.1
    */
-  properties[PROP_ENVIRONMENT] = g_param_spec_boxed ("environment", NULL, NULL, G_TYPE_STRV, settable);
+  properties[PROP_ENVIRONMENT] =
+    g_param_spec_boxed ("environment", NULL, NULL, G_TYPE_STRV, settable);
 
   /**
    * MpContext:working-directory: (getter get_working_directory) (setter set_working_directory)
@@ -295,7 +306,8 @@ mp_context_class_init (MpContextClass *klass)
    *
    * Since: 0.1
    */
-  properties[PROP_WORKING_DIRECTORY] = g_param_spec_string ("working-directory", NULL, NULL, NULL, settable);
+  properties[PROP_WORKING_DIRECTORY] =
+    g_param_spec_string ("working-directory", NULL, NULL, NULL, settable);
 
   /**
    * MpContext:zygote-pid: (getter get_zygote_pid)
@@ -350,7 +362,8 @@ mp_context_get_default (void)
   static gsize context = 0;
 
   if (g_once_init_enter (&context))
-    g_once_init_leave (&context, (gsize) mp_context_new (MP_START_METHOD_FORKSERVER, MP_RUNTIME_NATIVE));
+    g_once_init_leave (&context,
+                       (gsize) mp_context_new (MP_START_METHOD_FORKSERVER, MP_RUNTIME_NATIVE));
   return (MpContext *) context;
 }
 
@@ -707,8 +720,12 @@ mp_context_warm_up (MpContext *self, GCancellable *cancellable, GError **error)
 
   warm_up = g_atomic_rc_box_new0 (WarmUp);
   mp_zygote_link_warm_up (link, warm_up_ready_cb, g_atomic_rc_box_acquire (warm_up), warm_up_unref);
-  if (mp_wait_word (&warm_up->changes, warm_up_is_done, warm_up, MP_DEADLINE_NEVER, FALSE, cancellable)
-      == MP_WAIT_CANCELLED)
+  if (mp_wait_word (&warm_up->changes,
+                    warm_up_is_done,
+                    warm_up,
+                    MP_DEADLINE_NEVER,
+                    FALSE,
+                    cancellable) == MP_WAIT_CANCELLED)
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Operation was cancelled");
       ready = FALSE;

@@ -50,7 +50,7 @@ check_threads (GError **error)
     return FALSE;
   while ((entry = g_dir_read_name (dir)) != NULL)
     {
-      int tid = atoi (entry);
+      pid_t tid = (pid_t) g_ascii_strtoll (entry, NULL, 10);
       g_autofree char *name = NULL;
 
       if (tid == gettid () || tid == mp_pump_get_thread_id ())
@@ -101,7 +101,10 @@ started_cb (gpointer user_data)
   Forked *forked = user_data;
   g_autoptr (GSource) source = g_unix_fd_source_new (forked->pidfd, G_IO_IN);
 
-  forked->callbacks.started (forked->owner, forked->id, forked->pid, fcntl (forked->pidfd, F_DUPFD_CLOEXEC, 3));
+  forked->callbacks.started (forked->owner,
+                             forked->id,
+                             forked->pid,
+                             fcntl (forked->pidfd, F_DUPFD_CLOEXEC, 3));
   g_source_set_callback (source, G_SOURCE_FUNC (exited_cb), forked, forked_free);
   g_source_attach (source, mp_pump_get_context ());
   return G_SOURCE_REMOVE;
@@ -121,13 +124,13 @@ post_started (int pid, int pidfd, const MpZygoteCallbacks *callbacks, GObject *o
 }
 
 gboolean
-mp_fork_start (int                      body_fd,
-               int                      cwd_fd,
-               GUnixFDList             *fd_list,
+mp_fork_start (int body_fd,
+               int cwd_fd,
+               GUnixFDList *fd_list,
                const MpZygoteCallbacks *callbacks,
-               GObject                 *owner,
-               guint64                  id,
-               GError                 **error)
+               GObject *owner,
+               guint64 id,
+               GError **error)
 {
   g_auto (MpStart) start = { 0 };
   MpChild setup = {

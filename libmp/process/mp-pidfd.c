@@ -52,7 +52,8 @@ mp_pidfd_get_exit_code (int pidfd, int *exit_code)
 
   if (ioctl (pidfd, PIDFD_IOCTL_GET_INFO, &info) < 0 || (info.mask & PIDFD_INFO_WANT_EXIT) == 0)
     return FALSE;
-  *exit_code = WIFSIGNALED (info.exit_code) ? -WTERMSIG (info.exit_code) : WEXITSTATUS (info.exit_code);
+  *exit_code =
+    WIFSIGNALED (info.exit_code) ? -WTERMSIG (info.exit_code) : WEXITSTATUS (info.exit_code);
   return TRUE;
 }
 

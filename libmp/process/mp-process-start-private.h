@@ -20,12 +20,12 @@ typedef struct
 /* Has it started, in the way @context says. *@link is the zygote that was asked,
  * NULL if this process forked; *@id is the number that the callbacks come with.
  * FALSE with @error: no callback comes. */
-gboolean mp_process_start_ask (MpContext               *context,
-                               const MpProcessStart    *what,
+gboolean mp_process_start_ask (MpContext *context,
+                               const MpProcessStart *what,
                                const MpZygoteCallbacks *callbacks,
-                               GObject                 *owner,
-                               MpZygoteLink           **link,
-                               guint64                 *id,
-                               GError                 **error);
+                               GObject *owner,
+                               MpZygoteLink **link,
+                               guint64 *id,
+                               GError **error);
 
 G_END_DECLS

@@ -56,14 +56,18 @@ is_executed_afresh (const MpContextConfig *config)
 /* @link is NULL for a fork of this process, which has everything already. */
 static int
 write_request (const MpContextConfig *config,
-               MpZygoteKind           kind,
-               MpZygoteLink          *link,
-               const MpProcessStart  *what,
-               GError               **error)
+               MpZygoteKind kind,
+               MpZygoteLink *link,
+               const MpProcessStart *what,
+               GError **error)
 {
-  MpStart start = { .kind = MP_START_TASK, .task = what->task, .codec = what->codec, .argv = what->argv };
+  MpStart start = { .kind = MP_START_TASK,
+                    .task = what->task,
+                    .codec = what->codec,
+                    .argv = what->argv };
   g_auto (GStrv) exec_argv = NULL;
-  g_auto (GStrv) current_env = config->environment == NULL && link != NULL ? g_get_environ () : NULL;
+  g_auto (GStrv) current_env =
+    config->environment == NULL && link != NULL ? g_get_environ () : NULL;
   char **env = config->environment != NULL ? config->environment : current_env;
 
   if (what->argv != NULL)
@@ -79,20 +83,20 @@ write_request (const MpContextConfig *config,
     start.data = g_bytes_get_data (what->data, &start.data_length);
   if (env != NULL && (link == NULL || mp_zygote_link_needs_env (link, (const char *const *) env)))
     start.env = env;
-  if (config->preparation != NULL && what->argv == NULL
-      && (kind != MP_ZYGOTE_PYTHON || mp_zygote_link_needs_preparation (link, config->preparation)))
+  if (config->preparation != NULL && what->argv == NULL &&
+      (kind != MP_ZYGOTE_PYTHON || mp_zygote_link_needs_preparation (link, config->preparation)))
     start.preparation = g_bytes_get_data (config->preparation, &start.preparation_length);
   return mp_start_to_memfd (&start, error);
 }
 
 static gboolean
-start_by_fork (const MpContextConfig   *config,
-               const MpProcessStart    *what,
-               int                      cwd_fd,
+start_by_fork (const MpContextConfig *config,
+               const MpProcessStart *what,
+               int cwd_fd,
                const MpZygoteCallbacks *callbacks,
-               GObject                 *owner,
-               guint64                 *id,
-               GError                 **error)
+               GObject *owner,
+               guint64 *id,
+               GError **error)
 {
   static _Atomic guint64 last_id = 0;
   g_auto (MpFd) body_fd = -1;
@@ -101,12 +105,16 @@ start_by_fork (const MpContextConfig   *config,
     return FALSE;
   if (mp_pump_is_current_thread ())
     {
-      g_set_error_literal (error, MP_ERROR, MP_ERROR_NOT_SUPPORTED, "The start method fork cannot be used here");
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_NOT_SUPPORTED,
+                           "The start method fork cannot be used here");
       return FALSE;
     }
   body_fd = write_request (config, MP_ZYGOTE_SELF, NULL, what, error);
   *id = ++last_id;
-  return body_fd >= 0 && mp_fork_start (body_fd, cwd_fd, what->fd_list, callbacks, owner, *id, error);
+  return body_fd >= 0 &&
+         mp_fork_start (body_fd, cwd_fd, what->fd_list, callbacks, owner, *id, error);
 }
 
 static gboolean
@@ -124,13 +132,13 @@ check_fd_list (GUnixFDList *fd_list, GError **error)
 }
 
 gboolean
-mp_process_start_ask (MpContext               *context,
-                      const MpProcessStart    *what,
+mp_process_start_ask (MpContext *context,
+                      const MpProcessStart *what,
                       const MpZygoteCallbacks *callbacks,
-                      GObject                 *owner,
-                      MpZygoteLink           **link,
-                      guint64                 *id,
-                      GError                 **error)
+                      GObject *owner,
+                      MpZygoteLink **link,
+                      guint64 *id,
+                      GError **error)
 {
   g_auto (MpContextConfig) config = { 0 };
   g_auto (MpFd) cwd_fd = -1;
@@ -144,7 +152,8 @@ mp_process_start_ask (MpContext               *context,
   cwd_fd = open_working_directory (config.working_directory, error);
   if (cwd_fd < 0)
     return FALSE;
-  if (what->argv == NULL && config.runtime == MP_RUNTIME_NATIVE && config.start_method == MP_START_METHOD_FORK)
+  if (what->argv == NULL && config.runtime == MP_RUNTIME_NATIVE &&
+      config.start_method == MP_START_METHOD_FORK)
     return start_by_fork (&config, what, cwd_fd, callbacks, owner, id, error);
 
   if (what->argv == NULL && !mp_context_config_get_task_kind (&config, &kind, error))
@@ -158,7 +167,12 @@ mp_process_start_ask (MpContext               *context,
       g_clear_pointer (link, mp_zygote_link_unref);
       return FALSE;
     }
-  *id = mp_zygote_link_start (
-    *link, g_steal_fd (&body_fd), g_steal_fd (&cwd_fd), what->fd_list, what->argv != NULL, callbacks, owner);
+  *id = mp_zygote_link_start (*link,
+                              g_steal_fd (&body_fd),
+                              g_steal_fd (&cwd_fd),
+                              what->fd_list,
+                              what->argv != NULL,
+                              callbacks,
+                              owner);
   return TRUE;
 }

@@ -77,7 +77,7 @@ struct _MpProcess
     PROCESS_RUNNING,
     PROCESS_ENDED
   } state;
-  int starter;       /* pid of who started it */
+  int starter;        /* pid of who started it */
   MpZygoteLink *link; /* NULL: forked from here */
   guint64 id;
   int pid;
@@ -224,7 +224,8 @@ mp_process_install_properties (GObjectClass *object_class)
    *
    * Since: 0.1
    */
-  properties[PROP_CONTEXT] = g_param_spec_object ("context", NULL, NULL, MP_TYPE_CONTEXT, construct);
+  properties[PROP_CONTEXT] =
+    g_param_spec_object ("context", NULL, NULL, MP_TYPE_CONTEXT, construct);
 
   /**
    * MpProcess:argv: (getter get_argv)
@@ -305,8 +306,16 @@ mp_process_class_init (MpProcessClass *klass)
    *
    * Since: 0.1
    */
-  signals[SIGNAL_EXITED] =
-    g_signal_new ("exited", MP_TYPE_PROCESS, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_INT);
+  signals[SIGNAL_EXITED] = g_signal_new ("exited",
+                                         MP_TYPE_PROCESS,
+                                         G_SIGNAL_RUN_LAST,
+                                         0,
+                                         NULL,
+                                         NULL,
+                                         NULL,
+                                         G_TYPE_NONE,
+                                         1,
+                                         G_TYPE_INT);
 }
 
 static void
@@ -387,7 +396,11 @@ mp_process_new_task (MpContext *context, const char *task, GVariant *argument)
  * Since: 0.1
  */
 MpProcess *
-mp_process_new_data (MpContext *context, const char *task, const guint8 *data, gsize length, MpCodec codec)
+mp_process_new_data (MpContext *context,
+                     const char *task,
+                     const guint8 *data,
+                     gsize length,
+                     MpCodec codec)
 {
   MpProcess *self;
 
@@ -471,10 +484,13 @@ has_listeners (MpProcess *self)
 {
   guint notify = g_signal_lookup ("notify", G_TYPE_OBJECT);
 
-  return g_signal_has_handler_pending (self, signals[SIGNAL_EXITED], 0, TRUE)
-         || g_signal_has_handler_pending (self, notify, 0, TRUE)
-         || g_signal_has_handler_pending (self, notify, g_quark_from_static_string ("exit-code"), TRUE)
-         || g_signal_has_handler_pending (self, notify, g_quark_from_static_string ("alive"), TRUE);
+  return g_signal_has_handler_pending (self, signals[SIGNAL_EXITED], 0, TRUE) ||
+         g_signal_has_handler_pending (self, notify, 0, TRUE) ||
+         g_signal_has_handler_pending (self,
+                                       notify,
+                                       g_quark_from_static_string ("exit-code"),
+                                       TRUE) ||
+         g_signal_has_handler_pending (self, notify, g_quark_from_static_string ("alive"), TRUE);
 }
 
 /* Somebody who listens keeps the process until he has heard. Otherwise the
@@ -624,7 +640,13 @@ ask_locked (MpProcess *self, GError **error)
     }
   g_clear_error (&self->start_error);
   g_clear_pointer (&self->link, mp_zygote_link_unref);
-  if (!mp_process_start_ask (self->context, &what, &callbacks, G_OBJECT (self), &self->link, &self->id, error))
+  if (!mp_process_start_ask (self->context,
+                             &what,
+                             &callbacks,
+                             G_OBJECT (self),
+                             &self->link,
+                             &self->id,
+                             error))
     return FALSE;
   self->state = PROCESS_STARTING;
   self->starter = getpid ();
@@ -711,8 +733,9 @@ mp_process_start (MpProcess *self, GCancellable *cancellable, GError **error)
   if (!asked)
     return FALSE;
 
-  while (mp_wait_word (&self->changes, start_is_decided, self, MP_DEADLINE_NEVER, FALSE, cancellable)
-         == MP_WAIT_CANCELLED)
+  while (
+    mp_wait_word (&self->changes, start_is_decided, self, MP_DEADLINE_NEVER, FALSE, cancellable) ==
+    MP_WAIT_CANCELLED)
     if (abandon_start (self))
       {
         g_cancellable_set_error_if_cancelled (cancellable, error);
@@ -811,7 +834,11 @@ check_joinable (MpProcess *self, GError **error)
   if (!started)
     g_set_error_literal (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT, "The process was not started");
   else if (starter != getpid ())
-    g_set_error (error, MP_ERROR, MP_ERROR_NOT_OWNER, "The process was started by another process, %d", starter);
+    g_set_error (error,
+                 MP_ERROR,
+                 MP_ERROR_NOT_OWNER,
+                 "The process was started by another process, %d",
+                 starter);
   return started && starter == getpid ();
 }
 
@@ -855,7 +882,12 @@ mp_process_join (MpProcess *self, gint64 timeout_us, GCancellable *cancellable, 
   if (!check_joinable (self, error) || g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
   settle (self);
-  switch (mp_wait_word (&self->changes, has_ended, self, mp_deadline_new (timeout_us), FALSE, cancellable))
+  switch (mp_wait_word (&self->changes,
+                        has_ended,
+                        self,
+                        mp_deadline_new (timeout_us),
+                        FALSE,
+                        cancellable))
     {
     case MP_WAIT_DONE:
       return TRUE;
@@ -892,7 +924,8 @@ mp_process_wait_ready (MpProcess *self, gint64 timeout_us)
   if (!check_joinable (self, NULL))
     return FALSE;
   settle (self);
-  return mp_wait_word (&self->changes, has_ended, self, mp_deadline_new (timeout_us), TRUE, NULL) == MP_WAIT_DONE;
+  return mp_wait_word (&self->changes, has_ended, self, mp_deadline_new (timeout_us), TRUE, NULL) ==
+         MP_WAIT_DONE;
 }
 
 static gboolean
@@ -930,7 +963,10 @@ join_cancelled_cb (GCancellable *cancellable, gpointer user_data)
  * Since: 0.1
  */
 void
-mp_process_join_async (MpProcess *self, GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data)
+mp_process_join_async (MpProcess *self,
+                       GCancellable *cancellable,
+                       GAsyncReadyCallback callback,
+                       gpointer user_data)
 {
   g_autoptr (GTask) task = NULL;
   GError *error = NULL;
@@ -959,7 +995,10 @@ mp_process_join_async (MpProcess *self, GCancellable *cancellable, GAsyncReadyCa
       if (cancellable != NULL)
         {
           join->cancel_source = g_cancellable_source_new (cancellable);
-          g_source_set_callback (join->cancel_source, G_SOURCE_FUNC (join_cancelled_cb), g_object_ref (task), g_object_unref);
+          g_source_set_callback (join->cancel_source,
+                                 G_SOURCE_FUNC (join_cancelled_cb),
+                                 g_object_ref (task),
+                                 g_object_unref);
           g_source_attach (join->cancel_source, g_task_get_context (task));
         }
       g_queue_push_tail (&self->joins, join);
@@ -1017,7 +1056,11 @@ mp_process_send_signal (MpProcess *self, int signal_number, GError **error)
 
   if (signal_number < 0 || signal_number >= NSIG)
     {
-      g_set_error (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT, "There is no signal %d", signal_number);
+      g_set_error (error,
+                   MP_ERROR,
+                   MP_ERROR_INVALID_ARGUMENT,
+                   "There is no signal %d",
+                   signal_number);
       return FALSE;
     }
   g_mutex_lock (&self->mutex);
@@ -1028,7 +1071,10 @@ mp_process_send_signal (MpProcess *self, int signal_number, GError **error)
 
   if (pidfd < 0)
     {
-      g_set_error_literal (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT, "The process was not started");
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_INVALID_ARGUMENT,
+                           "The process was not started");
       return FALSE;
     }
   /* Its zygote is the one that knows whether the group still is its own. */

@@ -72,7 +72,7 @@ int mp_process_get_sentinel (MpProcess *self);
 MP_AVAILABLE_IN_ALL
 MpContext *mp_process_get_context (MpProcess *self);
 MP_AVAILABLE_IN_ALL
-const char * const *mp_process_get_argv (MpProcess *self);
+const char *const *mp_process_get_argv (MpProcess *self);
 MP_AVAILABLE_IN_ALL
 const char *mp_process_get_task (MpProcess *self);
 

@@ -19,11 +19,11 @@ char **mp_spawn_get_default_interpreter (void);
 /* Executes a zygote in a process group of its own, with @socket_fd as its
  * descriptor 3 and no other but the standard ones. Returns its pid, -1 with
  * @error set. The caller's thread must live as long as its process. */
-pid_t mp_spawn_zygote (MpZygoteKind       kind,
+pid_t mp_spawn_zygote (MpZygoteKind kind,
                        const char *const *argv,
                        const char *const *env,
-                       int                socket_fd,
-                       GError           **error);
+                       int socket_fd,
+                       GError **error);
 
 /* Descriptor @fd of the standard ones if it is really one, else -1. */
 int mp_spawn_get_std_fd (int fd);

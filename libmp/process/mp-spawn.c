@@ -49,7 +49,9 @@ mp_spawn_get_argv (MpZygoteKind kind, const char *const *interpreter)
       break;
     case MP_ZYGOTE_HELPER:
       directory = g_getenv ("MP_LIBEXECDIR");
-      path = g_build_filename (directory != NULL && *directory != '\0' ? directory : MP_LIBEXECDIR, "mp-helper", NULL);
+      path = g_build_filename (directory != NULL && *directory != '\0' ? directory : MP_LIBEXECDIR,
+                               "mp-helper",
+                               NULL);
       g_strv_builder_add (builder, path);
       break;
     case MP_ZYGOTE_PYTHON:
@@ -98,14 +100,15 @@ init_attributes (posix_spawnattr_t *attributes)
 }
 
 pid_t
-mp_spawn_zygote (MpZygoteKind       kind,
+mp_spawn_zygote (MpZygoteKind kind,
                  const char *const *argv,
                  const char *const *env,
-                 int                socket_fd,
-                 GError           **error)
+                 int socket_fd,
+                 GError **error)
 {
   g_autofree char *marker = g_strdup_printf ("%d:%d:%d", kind, ZYGOTE_SOCKET, getpid ());
-  g_auto (GStrv) own_env = g_environ_setenv (g_strdupv ((char **) env), MP_ENV_ZYGOTE, marker, TRUE);
+  g_auto (GStrv) own_env =
+    g_environ_setenv (g_strdupv ((char **) env), MP_ENV_ZYGOTE, marker, TRUE);
   g_auto (MpFd) high_fd = -1;
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
@@ -124,6 +127,11 @@ mp_spawn_zygote (MpZygoteKind       kind,
 
   if (err == 0)
     return pid;
-  g_set_error (error, MP_ERROR, mp_error_from_errno (err), "Cannot run “%s”: %s", argv[0], g_strerror (err));
+  g_set_error (error,
+               MP_ERROR,
+               mp_error_from_errno (err),
+               "Cannot run “%s”: %s",
+               argv[0],
+               g_strerror (err));
   return -1;
 }

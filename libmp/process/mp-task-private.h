@@ -9,12 +9,12 @@ G_BEGIN_DECLS
 
 typedef void (*MpTaskProgressFunc) (double fraction, gpointer user_data);
 
-MpTask *mp_task_new (const char        *name,
-                     guint64            id,
-                     guint              attempt,
-                     GUnixFDList       *fd_list,
+MpTask *mp_task_new (const char *name,
+                     guint64 id,
+                     guint attempt,
+                     GUnixFDList *fd_list,
                      MpTaskProgressFunc progress,
-                     gpointer           user_data);
+                     gpointer user_data);
 
 /* Whether @name is registered. */
 gboolean mp_task_is_registered (const char *name);

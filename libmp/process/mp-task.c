@@ -180,12 +180,12 @@ mp_task_init (MpTask *self)
 }
 
 MpTask *
-mp_task_new (const char        *name,
-             guint64            id,
-             guint              attempt,
-             GUnixFDList       *fd_list,
+mp_task_new (const char *name,
+             guint64 id,
+             guint attempt,
+             GUnixFDList *fd_list,
              MpTaskProgressFunc progress,
-             gpointer           user_data)
+             gpointer user_data)
 {
   MpTask *self = g_object_new (MP_TYPE_TASK, NULL);
 

@@ -23,11 +23,11 @@ typedef enum
 
 /* Waits until @done gives TRUE, which is asked at first and after each bump. */
 MpWaitResult mp_wait_word (_Atomic uint32_t *word,
-                           MpWaitFunc        done,
-                           gpointer          data,
-                           gint64            deadline,
-                           gboolean          interruptible,
-                           GCancellable     *cancellable);
+                           MpWaitFunc done,
+                           gpointer data,
+                           gint64 deadline,
+                           gboolean interruptible,
+                           GCancellable *cancellable);
 
 void mp_wait_word_bump (_Atomic uint32_t *word);
 

@@ -16,11 +16,11 @@ cancelled_cb (GCancellable *cancellable, gpointer user_data)
 
 MpWaitResult
 mp_wait_word (_Atomic uint32_t *word,
-              MpWaitFunc        done,
-              gpointer          data,
-              gint64            deadline,
-              gboolean          interruptible,
-              GCancellable     *cancellable)
+              MpWaitFunc done,
+              gpointer data,
+              gint64 deadline,
+              gboolean interruptible,
+              GCancellable *cancellable)
 {
   MpWaitResult result = MP_WAIT_DONE;
   gulong handler = 0;

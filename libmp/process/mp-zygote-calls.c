@@ -91,7 +91,12 @@ mp_zygote_call_new (MpZygoteCallType type, GQueue *calls)
 }
 
 void
-mp_zygote_call_entry (const MpZygoteEntry *entry, MpZygoteCallType type, int number, int fd, const GError *error, GQueue *calls)
+mp_zygote_call_entry (const MpZygoteEntry *entry,
+                      MpZygoteCallType type,
+                      int number,
+                      int fd,
+                      const GError *error,
+                      GQueue *calls)
 {
   MpZygoteCall *call = mp_zygote_call_new (type, calls);
 
@@ -176,7 +181,11 @@ mp_zygote_entry_send (MpZygoteEntry *entry)
 
       g_array_append_vals (fds, user_fds, n_fds);
     }
-  if (mp_fd_send_message (entry->link->socket_fd, &message, sizeof message, (const int *) fds->data, fds->len))
+  if (mp_fd_send_message (entry->link->socket_fd,
+                          &message,
+                          sizeof message,
+                          (const int *) (gpointer) fds->data,
+                          fds->len))
     return 1;
   switch (errno)
     {

@@ -50,13 +50,13 @@ gboolean mp_zygote_link_needs_preparation (MpZygoteLink *self, GBytes *preparati
 
 /* Takes @body_fd and @cwd_fd, keeps @fd_list and a reference on @owner until
  * the last callback. Returns a number for the other calls. */
-guint64 mp_zygote_link_start (MpZygoteLink            *self,
-                              int                      body_fd,
-                              int                      cwd_fd,
-                              GUnixFDList             *fd_list,
-                              gboolean                 group,
+guint64 mp_zygote_link_start (MpZygoteLink *self,
+                              int body_fd,
+                              int cwd_fd,
+                              GUnixFDList *fd_list,
+                              gboolean group,
                               const MpZygoteCallbacks *callbacks,
-                              GObject                 *owner);
+                              GObject *owner);
 
 /* Nobody wants it any more: no callback comes from here on (one that is on its
  * way still does), and if it was started it is killed. */
@@ -66,7 +66,10 @@ void mp_zygote_link_abandon (MpZygoteLink *self, guint64 id);
 void mp_zygote_link_signal_group (MpZygoteLink *self, guint64 id, int signal_number);
 
 /* Starts the zygote; @func is called once on the pump when it is ready or cannot be. */
-void mp_zygote_link_warm_up (MpZygoteLink *self, MpZygoteReadyFunc func, gpointer user_data, GDestroyNotify destroy);
+void mp_zygote_link_warm_up (MpZygoteLink *self,
+                             MpZygoteReadyFunc func,
+                             gpointer user_data,
+                             GDestroyNotify destroy);
 
 /* 0 when there is none now. */
 int mp_zygote_link_get_pid (MpZygoteLink *self);

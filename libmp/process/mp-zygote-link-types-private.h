@@ -105,7 +105,12 @@ typedef struct
 
 /* Calls are collected while the lock is held, and made when it no longer is. */
 MpZygoteCall *mp_zygote_call_new (MpZygoteCallType type, GQueue *calls);
-void mp_zygote_call_entry (const MpZygoteEntry *entry, MpZygoteCallType type, int number, int fd, const GError *error, GQueue *calls);
+void mp_zygote_call_entry (const MpZygoteEntry *entry,
+                           MpZygoteCallType type,
+                           int number,
+                           int fd,
+                           const GError *error,
+                           GQueue *calls);
 /* Unlocks, and has the calls made on the pump, never from within the caller's call. */
 void mp_zygote_unlock_and_post (GQueue *calls);
 /* On the pump: unlocks, and makes the calls. */

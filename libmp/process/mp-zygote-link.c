@@ -98,7 +98,8 @@ orphan_cb (gpointer user_data)
 
   g_mutex_lock (&mp_zygote_links_mutex);
   entry = g_hash_table_lookup (orphan->link->entries, &orphan->id);
-  if (entry != NULL && !mp_pidfd_get_exit_code (entry->pidfd, &exit_code) && ++entry->orphan_tries < ORPHAN_TRIES)
+  if (entry != NULL && !mp_pidfd_get_exit_code (entry->pidfd, &exit_code) &&
+      ++entry->orphan_tries < ORPHAN_TRIES)
     {
       orphan_watch (orphan, -1);
       mp_zygote_unlock_and_run (calls);
@@ -148,7 +149,10 @@ link_sort_out_entries_locked (MpZygoteLink *self, GQueue *calls)
   g_autoptr (GList) all = g_hash_table_get_values (self->entries);
   g_autoptr (GError) error = NULL;
 
-  g_set_error (&error, MP_ERROR, MP_ERROR_PROCESS_DIED, "The zygote died twice while it was to start the process");
+  g_set_error (&error,
+               MP_ERROR,
+               MP_ERROR_PROCESS_DIED,
+               "The zygote died twice while it was to start the process");
   for (GList *l = all; l != NULL; l = l->next)
     {
       MpZygoteEntry *entry = l->data;
@@ -189,11 +193,16 @@ link_early_death_error (MpZygoteLink *self, const char *end)
   if (self->kind == MP_ZYGOTE_SELF && !self->said_hello)
     return g_error_new (MP_ERROR,
                         MP_ERROR_NOT_BOOTSTRAPPED,
-                        "“%s”, executed again to start processes, %s before it called mp_bootstrap(), "
+                        "“%s”, executed again to start processes, %s before it called "
+                        "mp_bootstrap(), "
                         "which must come first in main()",
                         self->argv[0],
                         end);
-  return g_error_new (MP_ERROR, MP_ERROR_FAILED, "“%s” %s before it was ready to start processes", self->argv[0], end);
+  return g_error_new (MP_ERROR,
+                      MP_ERROR_FAILED,
+                      "“%s” %s before it was ready to start processes",
+                      self->argv[0],
+                      end);
 }
 
 static void
@@ -208,7 +217,8 @@ link_died_locked (MpZygoteLink *self, const char *end, GQueue *calls)
     {
       /* With it this process was to die, too. There will not be another one. */
       g_clear_error (&error);
-      error = g_error_new (MP_ERROR, MP_ERROR_PROCESS_DIED, "The zygote that started this process died");
+      error =
+        g_error_new (MP_ERROR, MP_ERROR_PROCESS_DIED, "The zygote that started this process died");
     }
   if (error != NULL)
     link_fail_unsent_locked (self, error, calls);
@@ -239,11 +249,20 @@ link_started_locked (MpZygoteEntry *entry, int pid, const GArray *fds, GQueue *c
   if (entry->abandoned)
     mp_zygote_entry_kill (entry);
   else
-    mp_zygote_call_entry (entry, MP_ZYGOTE_CALL_STARTED, pid, fcntl (entry->pidfd, F_DUPFD_CLOEXEC, 3), NULL, calls);
+    mp_zygote_call_entry (entry,
+                          MP_ZYGOTE_CALL_STARTED,
+                          pid,
+                          fcntl (entry->pidfd, F_DUPFD_CLOEXEC, 3),
+                          NULL,
+                          calls);
 }
 
 static void
-link_handle_locked (MpZygoteLink *self, const MpZygoteMessage *message, const char *text, const GArray *fds, GQueue *calls)
+link_handle_locked (MpZygoteLink *self,
+                    const MpZygoteMessage *message,
+                    const char *text,
+                    const GArray *fds,
+                    GQueue *calls)
 {
   MpZygoteEntry *entry = g_hash_table_lookup (self->entries, &message->id);
   g_autoptr (GError) error = NULL;
@@ -268,7 +287,9 @@ link_handle_locked (MpZygoteLink *self, const MpZygoteMessage *message, const ch
       break;
     case MP_ZYGOTE_EXITED:
       if (entry != NULL && entry->state == MP_ZYGOTE_ENTRY_RUNNING)
-        mp_zygote_entry_exit (entry, mp_exit_code_from_siginfo (message->code, message->value), calls);
+        mp_zygote_entry_exit (entry,
+                              mp_exit_code_from_siginfo (message->code, message->value),
+                              calls);
       break;
     case MP_ZYGOTE_CONFIGURE:
     case MP_ZYGOTE_START:
@@ -362,7 +383,8 @@ hello_cb (gpointer user_data)
         g_set_error (&self->start_error,
                      MP_ERROR,
                      MP_ERROR_NOT_BOOTSTRAPPED,
-                     "“%s”, executed again to start processes, did not call mp_bootstrap() within %d seconds; "
+                     "“%s”, executed again to start processes, did not call mp_bootstrap() within "
+                     "%d seconds; "
                      "it must come first in main()",
                      self->argv[0],
                      HELLO_LIMIT_NATIVE_MS / 1000);
@@ -427,7 +449,9 @@ static gboolean
 link_send_configuration (MpZygoteLink *self, GError **error)
 {
   MpZygoteMessage message = { .magic = MP_ZYGOTE_MAGIC, .type = MP_ZYGOTE_CONFIGURE };
-  MpStart body = { .kind = MP_START_CONFIGURE, .argv = self->preload, .fingerprint = self->fingerprint };
+  MpStart body = { .kind = MP_START_CONFIGURE,
+                   .argv = self->preload,
+                   .fingerprint = self->fingerprint };
   g_auto (MpFd) fd = -1;
 
   if (self->preparation != NULL)
@@ -444,7 +468,10 @@ void
 mp_zygote_link_watch_socket (MpZygoteLink *self)
 {
   fcntl (self->socket_fd, F_SETFL, fcntl (self->socket_fd, F_GETFL) | O_NONBLOCK);
-  attach_source (&self->socket_source, g_unix_fd_source_new (self->socket_fd, G_IO_IN), socket_cb, self);
+  attach_source (&self->socket_source,
+                 g_unix_fd_source_new (self->socket_fd, G_IO_IN),
+                 socket_cb,
+                 self);
 }
 
 static gboolean
@@ -459,7 +486,11 @@ link_try_spawn (MpZygoteLink *self, GError **error)
   theirs = pair[1];
   if (self->kind == MP_ZYGOTE_PYTHON && !link_send_configuration (self, error))
     return FALSE;
-  self->pid = mp_spawn_zygote (self->kind, (const char *const *) self->argv, (const char *const *) self->env, theirs, error);
+  self->pid = mp_spawn_zygote (self->kind,
+                               (const char *const *) self->argv,
+                               (const char *const *) self->env,
+                               theirs,
+                               error);
   if (self->pid < 0)
     return FALSE;
   self->pidfd = pidfd_open (self->pid, 0);
@@ -482,7 +513,10 @@ spawn_cb (gpointer user_data)
       int limit = self->kind == MP_ZYGOTE_PYTHON ? HELLO_LIMIT_PYTHON_MS : HELLO_LIMIT_NATIVE_MS;
 
       mp_zygote_link_watch_socket (self);
-      attach_source (&self->death_source, g_unix_fd_source_new (self->pidfd, G_IO_IN), death_cb, self);
+      attach_source (&self->death_source,
+                     g_unix_fd_source_new (self->pidfd, G_IO_IN),
+                     death_cb,
+                     self);
       attach_source (&self->hello_source, g_timeout_source_new (limit), hello_cb, self);
     }
   else

@@ -110,8 +110,9 @@ strv_equal0 (char **a, const char *const *b)
 static gboolean
 link_matches (MpZygoteLink *self, const MpZygoteConfig *config)
 {
-  return self->kind == config->kind && self->fingerprint == get_fingerprint (config)
-         && strv_equal0 (self->preload, config->preload) && strv_equal0 (self->config_env, config->env);
+  return self->kind == config->kind && self->fingerprint == get_fingerprint (config) &&
+         strv_equal0 (self->preload, config->preload) &&
+         strv_equal0 (self->config_env, config->env);
 }
 
 static MpZygoteLink *
@@ -159,9 +160,9 @@ find_inherited_locked (void)
   if (looked_for_inherited)
     return;
   looked_for_inherited = TRUE;
-  if (inherited_fd >= 0 || marker == NULL || !mp_bootstrap_parse_numbers (marker, numbers, 5)
-      || numbers[0] != getpid () || fstat (numbers[2], &st) < 0 || !S_ISSOCK (st.st_mode)
-      || st.st_ino != (ino_t) numbers[3])
+  if (inherited_fd >= 0 || marker == NULL || !mp_bootstrap_parse_numbers (marker, numbers, 5) ||
+      numbers[0] != getpid () || fstat (numbers[2], &st) < 0 || !S_ISSOCK (st.st_mode) ||
+      st.st_ino != (ino_t) numbers[3])
     return;
   inherited_kind = numbers[1];
   inherited_fd = numbers[2];
@@ -184,7 +185,8 @@ static MpZygoteLink *
 get_inherited_locked (const MpZygoteConfig *config)
 {
   find_inherited_locked ();
-  if (inherited_fd < 0 || inherited_kind != config->kind || inherited_fingerprint != get_fingerprint (config))
+  if (inherited_fd < 0 || inherited_kind != config->kind ||
+      inherited_fingerprint != get_fingerprint (config))
     return NULL;
   if (inherited_link == NULL)
     {
@@ -312,7 +314,8 @@ mp_zygote_link_needs_env (MpZygoteLink *self, const char *const *env)
 gboolean
 mp_zygote_link_needs_preparation (MpZygoteLink *self, GBytes *preparation)
 {
-  return preparation != NULL && (self->preparation == NULL || !g_bytes_equal (self->preparation, preparation));
+  return preparation != NULL &&
+         (self->preparation == NULL || !g_bytes_equal (self->preparation, preparation));
 }
 
 static MpZygoteEntry *
@@ -332,13 +335,13 @@ entry_new (MpZygoteLink *link, gboolean group, const MpZygoteCallbacks *callback
 }
 
 guint64
-mp_zygote_link_start (MpZygoteLink            *self,
-                      int                      body_fd,
-                      int                      cwd_fd,
-                      GUnixFDList             *fd_list,
-                      gboolean                 group,
+mp_zygote_link_start (MpZygoteLink *self,
+                      int body_fd,
+                      int cwd_fd,
+                      GUnixFDList *fd_list,
+                      gboolean group,
                       const MpZygoteCallbacks *callbacks,
-                      GObject                 *owner)
+                      GObject *owner)
 {
   GQueue *calls = g_queue_new ();
   MpZygoteEntry *entry;
@@ -393,20 +396,24 @@ mp_zygote_link_signal_group (MpZygoteLink *self, guint64 id, int signal_number)
   g_mutex_lock (&mp_zygote_links_mutex);
   entry = g_hash_table_lookup (self->entries, &id);
   /* If the zygote cannot be told, the leader of the group still can. */
-  if (entry != NULL && entry->pidfd >= 0
-      && !mp_fd_send_message (self->socket_fd, &message, sizeof message, NULL, 0))
+  if (entry != NULL && entry->pidfd >= 0 &&
+      !mp_fd_send_message (self->socket_fd, &message, sizeof message, NULL, 0))
     pidfd_send_signal (entry->pidfd, signal_number, NULL, 0);
   g_mutex_unlock (&mp_zygote_links_mutex);
 }
 
 void
-mp_zygote_link_warm_up (MpZygoteLink *self, MpZygoteReadyFunc func, gpointer user_data, GDestroyNotify destroy)
+mp_zygote_link_warm_up (MpZygoteLink *self,
+                        MpZygoteReadyFunc func,
+                        gpointer user_data,
+                        GDestroyNotify destroy)
 {
   GQueue *calls = g_queue_new ();
   MpZygoteCall *call;
 
   g_mutex_lock (&mp_zygote_links_mutex);
-  call = mp_zygote_call_new (MP_ZYGOTE_CALL_READY, self->state == MP_ZYGOTE_LINK_READY ? calls : &self->waiters);
+  call = mp_zygote_call_new (MP_ZYGOTE_CALL_READY,
+                             self->state == MP_ZYGOTE_LINK_READY ? calls : &self->waiters);
   call->ready = func;
   call->user_data = user_data;
   call->destroy = destroy;

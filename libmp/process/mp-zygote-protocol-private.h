@@ -68,7 +68,8 @@ typedef enum
 {
   MP_START_TASK,      /* fork, run the task in the zygote's image */
   MP_START_COMMAND,   /* fork, execute argv in a process group of its own */
-  MP_START_EXEC_TASK, /* fork, execute argv, which finds the task through MP_START in its environment */
+  MP_START_EXEC_TASK, /* fork, execute argv, which finds the task through MP_START in its
+                         environment */
   MP_START_CONFIGURE
 } MpStartKind;
 
@@ -137,6 +138,9 @@ typedef enum
 #define MP_ENV_LINK "MP_LINK"
 
 /* The body on @message is checked for length and magic; FALSE if it is not a message. */
-gboolean mp_zygote_message_check (gconstpointer data, gsize length, MpZygoteMessage *message, const char **text);
+gboolean mp_zygote_message_check (gconstpointer data,
+                                  gsize length,
+                                  MpZygoteMessage *message,
+                                  const char **text);
 
 G_END_DECLS

@@ -66,19 +66,19 @@ write_body (int fd, const MpStart *start)
   body.magic = MP_START_MAGIC;
   body.kind = start->kind;
   body.codec = start->codec;
-  body.flags = (start->data != NULL ? MP_START_HAS_DATA : 0)
-               | (start->preparation != NULL ? MP_START_HAS_PREPARATION : 0)
-               | (start->env != NULL ? MP_START_HAS_ENVIRONMENT : 0);
+  body.flags = (start->data != NULL ? MP_START_HAS_DATA : 0) |
+               (start->preparation != NULL ? MP_START_HAS_PREPARATION : 0) |
+               (start->env != NULL ? MP_START_HAS_ENVIRONMENT : 0);
   body.data_length = start->data_length;
   body.preparation_length = start->preparation_length;
   body.fingerprint = start->fingerprint;
   body.n_argv = append_strings (tail, start->argv);
   body.n_env = append_strings (tail, start->env);
 
-  return write_all (fd, (const guint8 *) &body, sizeof body)
-         && write_all (fd, start->data, start->data_length)
-         && write_all (fd, zero, PAD (start->data_length) - start->data_length)
-         && write_all (fd, tail->data, tail->len);
+  return write_all (fd, (const guint8 *) &body, sizeof body) &&
+         write_all (fd, start->data, start->data_length) &&
+         write_all (fd, zero, PAD (start->data_length) - start->data_length) &&
+         write_all (fd, tail->data, tail->len);
 }
 
 int
@@ -86,8 +86,8 @@ mp_start_to_memfd (const MpStart *start, GError **error)
 {
   g_auto (MpFd) fd = memfd_create ("mp-start", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-  if (fd < 0 || !write_body (fd, start)
-      || fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+  if (fd < 0 || !write_body (fd, start) ||
+      fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
     {
       mp_set_error_from_errno (error, errno, "Cannot write down what the process is to run");
       return -1;
@@ -128,8 +128,8 @@ parse_body (MpStart *start)
   char *strings;
   const char *end = (const char *) start->map + start->map_length;
 
-  if (start->map_length < sizeof *body || body->magic != MP_START_MAGIC
-      || body->kind > MP_START_CONFIGURE || body->codec > MP_CODEC_JSON)
+  if (start->map_length < sizeof *body || body->magic != MP_START_MAGIC ||
+      body->kind > MP_START_CONFIGURE || body->codec > MP_CODEC_JSON)
     return FALSE;
   left = start->map_length - sizeof *body;
   if (body->data_length > left || PAD (body->data_length) > left)
@@ -172,10 +172,13 @@ mp_start_from_memfd (MpStart *start, int fd, GError **error)
   int seals = fcntl (fd, F_GET_SEALS);
 
   memset (start, 0, sizeof *start);
-  if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE)
-      || fstat (fd, &st) < 0 || st.st_size < (off_t) sizeof (MpStartBody))
+  if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE) ||
+      fstat (fd, &st) < 0 || st.st_size < (off_t) sizeof (MpStartBody))
     {
-      g_set_error_literal (error, MP_ERROR, MP_ERROR_CORRUPT, "The request to start a process is not one");
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_CORRUPT,
+                           "The request to start a process is not one");
       return FALSE;
     }
 
@@ -190,7 +193,10 @@ mp_start_from_memfd (MpStart *start, int fd, GError **error)
   if (!parse_body (start))
     {
       mp_start_clear (start);
-      g_set_error_literal (error, MP_ERROR, MP_ERROR_CORRUPT, "The request to start a process is malformed");
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_CORRUPT,
+                           "The request to start a process is malformed");
       return FALSE;
     }
   return TRUE;
@@ -209,7 +215,10 @@ mp_start_clear (MpStart *start)
 }
 
 gboolean
-mp_zygote_message_check (gconstpointer data, gsize length, MpZygoteMessage *message, const char **text)
+mp_zygote_message_check (gconstpointer data,
+                         gsize length,
+                         MpZygoteMessage *message,
+                         const char **text)
 {
   if (length < sizeof *message)
     return FALSE;

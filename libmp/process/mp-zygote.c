@@ -146,13 +146,18 @@ answer_try (Requester *requester, const void *data, gsize length, int fd)
 static void
 want_output (Zygote *zygote, Requester *requester, gboolean want)
 {
-  struct epoll_event event = { .events = EPOLLIN | (want ? EPOLLOUT : 0), .data.ptr = &requester->watch };
+  struct epoll_event event = { .events = EPOLLIN | (want ? EPOLLOUT : 0),
+                               .data.ptr = &requester->watch };
 
   epoll_ctl (zygote->epoll_fd, EPOLL_CTL_MOD, requester->socket_fd, &event);
 }
 
 static void
-send_answer (Zygote *zygote, Requester *requester, MpZygoteMessage *message, const char *text, int fd)
+send_answer (Zygote *zygote,
+             Requester *requester,
+             MpZygoteMessage *message,
+             const char *text,
+             int fd)
 {
   g_autofree guint8 *data = NULL;
   gsize text_length = text != NULL ? MIN (strlen (text), MP_ZYGOTE_MAX_TEXT) : 0;
@@ -290,7 +295,8 @@ child_exited (Zygote *zygote, Child *child)
 
   if (child->status_fd >= 0)
     child_executed (zygote, child);
-  if (TEMP_FAILURE_RETRY (waitid (P_PIDFD, child->pidfd, &info, WEXITED | WNOHANG)) < 0 || info.si_pid == 0)
+  if (TEMP_FAILURE_RETRY (waitid (P_PIDFD, child->pidfd, &info, WEXITED | WNOHANG)) < 0 ||
+      info.si_pid == 0)
     return;
   message.code = info.si_code;
   message.value = info.si_status;
@@ -342,7 +348,9 @@ zygote_fork (Zygote *zygote, Child *child, MpChild *setup, GError **error)
   if (setup->start->kind != MP_START_COMMAND)
     {
       if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return mp_set_error_from_errno (error, errno, "Cannot make the process's link to its zygote");
+        return mp_set_error_from_errno (error,
+                                        errno,
+                                        "Cannot make the process's link to its zygote");
       link_fd = pair[0];
       link_peer = pair[1];
     }
@@ -379,7 +387,7 @@ static void
 start_child (Zygote *zygote, Requester *requester, guint64 id, MpStart *start, const GArray *fds)
 {
   g_autoptr (GError) error = check_start (zygote, start);
-  const int *fd = (const int *) fds->data;
+  const int *fd = (const int *) (gpointer) fds->data;
   MpChild setup = {
     .parent = zygote->pid,
     .kind = zygote->kind,
@@ -406,7 +414,11 @@ start_child (Zygote *zygote, Requester *requester, guint64 id, MpStart *start, c
     }
   if (error != NULL || !zygote_fork (zygote, child, &setup, &error))
     {
-      send_failed (zygote, requester, id, error->domain == MP_ERROR ? error->code : MP_ERROR_FAILED, error->message);
+      send_failed (zygote,
+                   requester,
+                   id,
+                   error->domain == MP_ERROR ? error->code : MP_ERROR_FAILED,
+                   error->message);
       child_free (zygote, child);
       return;
     }

@@ -105,7 +105,9 @@ test_signals (void)
   {
     gboolean (*send) (MpProcess *, GError **);
     int number;
-  } cases[] = { { mp_process_terminate, SIGTERM }, { mp_process_kill, SIGKILL }, { mp_process_interrupt, SIGINT } };
+  } cases[] = { { mp_process_terminate, SIGTERM },
+                { mp_process_kill, SIGKILL },
+                { mp_process_interrupt, SIGINT } };
 
   g_test_summary ("terminate, kill and interrupt end a task and a command");
 
@@ -197,7 +199,9 @@ test_not_found (void)
   assert_start_fails (not_a_command, MP_ERROR_FAILED, "/usr");
   assert_start_fails (task, MP_ERROR_NOT_FOUND, "no-such-task");
   /* It also says what there is. */
-  assert_start_fails (task, MP_ERROR_NOT_FOUND, "exit, fail, parent, pause, report, signal, succeed");
+  assert_start_fails (task,
+                      MP_ERROR_NOT_FOUND,
+                      "exit, fail, parent, pause, report, signal, succeed");
   mp_context_set_working_directory (context, "/no/such/directory");
   assert_start_fails (nowhere, MP_ERROR_NOT_FOUND, "/no/such/directory");
 
@@ -213,7 +217,8 @@ report (MpContext *context, const char *what)
   g_autofree char *line = NULL;
   g_autofree char *rest = NULL;
   int fd;
-  g_autoptr (MpProcess) process = test_start_with_pipe (context, "report", g_variant_new_string (what), &fd);
+  g_autoptr (MpProcess) process =
+    test_start_with_pipe (context, "report", g_variant_new_string (what), &fd);
 
   line = test_read_line (fd);
   rest = test_read_line (fd);
@@ -223,12 +228,12 @@ report (MpContext *context, const char *what)
   return g_steal_pointer (&line);
 }
 
-#define assert_report(context, what, expected) \
-  G_STMT_START \
-  { \
-    g_autofree char *reported = report (context, what); \
-    g_assert_cmpstr (reported, ==, expected); \
-  } \
+#define assert_report(context, what, expected)                                                     \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    g_autofree char *reported = report (context, what);                                            \
+    g_assert_cmpstr (reported, ==, expected);                                                      \
+  }                                                                                                \
   G_STMT_END
 
 static void
@@ -285,7 +290,9 @@ test_command_surroundings (void)
 
   mp_context_set_working_directory (context, "/usr");
   mp_context_set_environment (context, env);
-  process = test_start_command (context, "test \"$PWD\" = /usr && test \"$MP_TEST\" = here && test -z \"$HOME\"");
+  process =
+    test_start_command (context,
+                        "test \"$PWD\" = /usr && test \"$MP_TEST\" = here && test -z \"$HOME\"");
   g_assert_cmpint (test_join (process), ==, 0);
 }
 
@@ -625,9 +632,12 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/process/stopped", test_stopped);
   g_test_add_func ("/mp/process/commands", test_commands);
   g_test_add_func ("/mp/process/not-found", test_not_found);
-  g_test_add_data_func (
-    "/mp/process/surroundings/forkserver", GINT_TO_POINTER (MP_START_METHOD_FORKSERVER), test_surroundings);
-  g_test_add_data_func ("/mp/process/surroundings/spawn", GINT_TO_POINTER (MP_START_METHOD_SPAWN), test_surroundings);
+  g_test_add_data_func ("/mp/process/surroundings/forkserver",
+                        GINT_TO_POINTER (MP_START_METHOD_FORKSERVER),
+                        test_surroundings);
+  g_test_add_data_func ("/mp/process/surroundings/spawn",
+                        GINT_TO_POINTER (MP_START_METHOD_SPAWN),
+                        test_surroundings);
   g_test_add_func ("/mp/process/surroundings/command", test_command_surroundings);
   g_test_add_func ("/mp/process/fd-list", test_fd_list);
   g_test_add_func ("/mp/process/too-many-fds", test_too_many_fds);
