@@ -7,6 +7,8 @@ import signal
 import sys
 import time
 
+import multiprocessing_gi as mp
+
 
 def square(number):
     """A function of one argument."""
@@ -158,6 +160,14 @@ def put(queue, *items):
     """Put items."""
     for item in items:
         queue.put(item)
+
+
+def start_another(q):
+    """Start a process that waits, and wait for it."""
+    process = mp.Process(target=wait_for_ever)
+    process.start()
+    q.put(process.pid)
+    process.join()
 
 
 def is_alive(pid):

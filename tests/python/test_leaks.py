@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""Nothing is left of what is over: descriptors, processes, threads, objects."""
+
+import gc
+import threading
+import unittest
+import weakref
+
+import multiprocessing_gi as mp
+
+import tasks
+
+POOLS = 150
+
+
+def state():
+    """What could leak."""
+    gc.collect()
+    return tasks.open_fds(), threading.active_count(), len(mp.active_children())
+
+
+class Value:
+    """A result whose life can be watched."""
+
+
+def identity(value):
+    """Send it back."""
+    return value
+
+
+class TestLeaks(unittest.TestCase):
+    """Before and after."""
+
+    def check(self, work, times):
+        for _ in range(3):
+            work()
+        tasks.wait_until(lambda: not mp.active_children())
+        before = state()
+        for _ in range(times):
+            work()
+        # A callback thread looks after its pool for a moment longer.
+        tasks.wait_until(lambda: state()[:2] <= before[:2], 3)
+        self.assertLessEqual(state(), before)
+
+    def test_pools(self):
+        def work():
+            with mp.Pool(1) as pool:
+                pool.map(tasks.square, range(3))
+                pool.apply_async(tasks.square, (1,), callback=id).get()
+                next(pool.imap(tasks.square, iter(range(5))))
+            pool.join()
+
+        self.check(work, POOLS)
+
+    def test_closed_pools(self):
+        def work():
+            pool = mp.Pool(2)
+            pool.close()
+            pool.join()
+
+        self.check(work, 30)
+
+    def test_processes(self):
+        def work():
+            process = mp.Process(target=tasks.nothing)
+            process.start()
+            process.join()
+
+        self.check(work, 100)
+
+    def test_queues(self):
+        def work():
+            q = mp.Queue()
+            q.put('x' * 100_000)
+            q.get()
+
+        self.check(work, 300)
+
+    def test_values(self):
+        with mp.Pool(1) as pool:
+            values = [Value() for _ in range(10)]
+            references = [weakref.ref(value) for value in values]
+            copies = pool.map(identity, values)
+            references += [weakref.ref(copy) for copy in copies]
+            del values, copies
+            self.assertTrue(tasks.wait_until(
+                lambda: gc.collect() >= 0 and not any(ref() for ref in references)))
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""Queue and SimpleQueue."""
+
+import pickle
+import queue
+import threading
+import time
+import unittest
+
+from gi.repository import GLib, Mp
+
+import multiprocessing_gi as mp
+
+import tasks
+
+
+class TestQueue(unittest.TestCase):
+    """Queue, in one process and in two."""
+
+    def test_order(self):
+        q = mp.Queue()
+        for number in range(1000):
+            q.put(number)
+        self.assertEqual([q.get() for _ in range(1000)], list(range(1000)))
+
+    def test_objects(self):
+        q = mp.Queue()
+        for item in (None, b'', 'x', [1, (2,)], {'a': {1}}, tasks.square, b'x' * 3_000_000):
+            q.put(item)
+            self.assertEqual(q.get(), item)
+
+    def test_bounds(self):
+        q = mp.Queue(2)
+        self.assertFalse(q.full())
+        q.put(1)
+        q.put(2, timeout=-1)
+        self.assertTrue(q.full())
+        for arguments in ((False,), (True, 0), (True, -1), (True, 0.05)):
+            with self.assertRaises(queue.Full):
+                q.put(3, *arguments)
+        with self.assertRaises(queue.Full):
+            q.put_nowait(3)
+        self.assertEqual(q.qsize(), 2)
+        self.assertEqual(q.get(timeout=-1), 1)
+        self.assertEqual(q.get(False), 2)
+        for arguments in ((False,), (True, 0), (True, -1), (True, 0.05)):
+            with self.assertRaises(queue.Empty):
+                q.get(*arguments)
+        with self.assertRaises(queue.Empty):
+            q.get_nowait()
+        self.assertTrue(q.empty())
+
+    def test_timeout_is_kept(self):
+        q = mp.Queue()
+        start = time.monotonic()
+        with self.assertRaises(queue.Empty):
+            q.get(timeout=0.7)
+        self.assertAlmostEqual(time.monotonic() - start, 0.7, delta=0.2)
+
+    def test_wakes_a_waiter(self):
+        q = mp.Queue(1)
+        got = []
+        thread = threading.Thread(target=lambda: got.append(q.get()))
+        thread.start()
+        q.put('x')
+        thread.join(10)
+        self.assertEqual(got, ['x'])
+        q.put(1)
+        thread = threading.Thread(target=q.put, args=(2,))
+        thread.start()
+        self.assertEqual(q.get(), 1)
+        self.assertEqual(q.get(), 2)
+        thread.join(10)
+
+    def test_close_is_local(self):
+        q = mp.Queue()
+        q.put(1)
+        with self.assertRaises(AssertionError):
+            q.join_thread()
+        q.close()
+        q.close()
+        q.join_thread()
+        q.cancel_join_thread()
+        for call in (lambda: q.put(1), q.get, q.get_nowait):
+            with self.assertRaisesRegex(ValueError, 'is closed'):
+                call()
+        with self.assertRaises(OSError):
+            q.empty()
+        self.assertFalse(q.gobject.get_closed())
+
+    def test_what_cannot_be_pickled(self):
+        q = mp.Queue(1)
+        with self.assertRaisesRegex(RuntimeError, 'not to be pickled'):
+            q.put(tasks.Unpicklable())
+        q.put(1, False)
+        self.assertEqual(q.get(), 1)
+
+    def test_only_through_inheritance(self):
+        for q in (mp.Queue(), mp.SimpleQueue()):
+            with self.assertRaisesRegex(RuntimeError, f'{type(q).__name__} objects should only'):
+                pickle.dumps(q)
+            carrier = mp.Queue()
+            with self.assertRaises(RuntimeError):
+                carrier.put(q)
+
+    def test_with_c(self):
+        q = mp.Queue()
+        raw = q.gobject
+        self.assertIsInstance(raw, Mp.raw.Queue)
+        raw.put(GLib.Variant('(sx)', ('a', 1)), -1, None)
+        raw.put_payload(b'bytes', Mp.Codec.RAW, -1, None)
+        raw.put_payload(b'[1, {"a": null}]', Mp.Codec.JSON, -1, None)
+        self.assertEqual(q.get(), ('a', 1))
+        self.assertEqual(q.get(), b'bytes')
+        self.assertEqual(q.get(), [1, {'a': None}])
+        raw.close()
+        with self.assertRaises(ValueError):
+            q.put(1)
+        with self.assertRaises(ValueError):
+            q.get()
+
+    def test_in_children(self):
+        for method in mp.get_all_start_methods():
+            with self.subTest(method):
+                context = mp.get_context(method)
+                there, back = context.Queue(), context.SimpleQueue()
+                process = context.Process(target=tasks.echo, args=(there, back))
+                process.start()
+                for item in (1, 'x', None):
+                    there.put(item)
+                self.assertEqual(back.get(), (1, 1))
+                self.assertEqual(back.get(), ('x', 'x'))
+                process.join()
+                self.assertEqual(process.exitcode, 0)
+
+    def test_outlives_a_killed_user(self):
+        q = mp.Queue()
+        process = mp.Process(target=tasks.echo, args=(q, q))
+        process.start()
+        process.kill()
+        process.join()
+        q.put('x')
+        self.assertEqual(q.get(timeout=10), 'x')
+
+    def test_subclass(self):
+        q = Labelled('name')
+        q.put(1)
+        process = mp.Process(target=use_labelled, args=(q,))
+        process.start()
+        process.join()
+        self.assertEqual(q.get(timeout=10), ('name', 1))
+        self.assertEqual(q.label, 'name')
+
+    def test_many_producers_and_consumers(self):
+        q, results = mp.Queue(50), mp.Queue()
+        producers = [mp.Process(target=tasks.put, args=(q, *range(at, at + 200)))
+                     for at in range(0, 800, 200)]
+        consumers = [mp.Process(target=tasks.echo, args=(q, results)) for _ in range(3)]
+        for process in producers + consumers:
+            process.start()
+        for process in producers:
+            process.join()
+        got = sorted(results.get(timeout=10)[0] for _ in range(800))
+        self.assertEqual(got, list(range(800)))
+        for _ in consumers:
+            q.put(None)
+        for process in consumers:
+            process.join()
+
+    def test_generic(self):
+        self.assertEqual(mp.Queue[int].__origin__, mp.Queue)
+
+
+class Labelled(mp.Queue):
+    """A queue with an attribute."""
+
+    def __init__(self, label):
+        super().__init__(10)
+        self.label = label
+
+
+def use_labelled(q):
+    """What a child does with it."""
+    q.put((q.label, q.get()))
+
+
+class TestSimpleQueue(unittest.TestCase):
+    """SimpleQueue."""
+
+    def test_simple(self):
+        q = mp.SimpleQueue()
+        self.assertTrue(q.empty())
+        for number in range(100_000):
+            q.put(number)
+        self.assertFalse(q.empty())
+        self.assertEqual(sum(q.get() for _ in range(100_000)), 4999950000)
+        q.close()
+        q.close()
+        for call in (q.get, q.empty, lambda: q.put(1)):
+            with self.assertRaises(OSError):
+                call()
+
+
+if __name__ == '__main__':
+    unittest.main()
