@@ -99,7 +99,7 @@ enum
   PROP_0,
   PROP_CONTEXT,
   PROP_ARGV,
-  PROP_TASK,
+  PROP_TASK_NAME,
   PROP_PID,
   PROP_EXIT_CODE,
   PROP_SENTINEL,
@@ -169,8 +169,8 @@ mp_process_get_property (GObject *object, guint prop_id, GValue *value, GParamSp
     case PROP_ARGV:
       g_value_set_boxed (value, mp_process_get_argv (self));
       break;
-    case PROP_TASK:
-      g_value_set_string (value, mp_process_get_task (self));
+    case PROP_TASK_NAME:
+      g_value_set_string (value, mp_process_get_task_name (self));
       break;
     case PROP_PID:
       g_value_set_int (value, mp_process_get_pid (self));
@@ -202,7 +202,7 @@ mp_process_set_property (GObject *object, guint prop_id, const GValue *value, GP
     case PROP_ARGV:
       self->argv = g_value_dup_boxed (value);
       break;
-    case PROP_TASK:
+    case PROP_TASK_NAME:
       self->task = g_value_dup_string (value);
       break;
     default:
@@ -237,13 +237,13 @@ mp_process_install_properties (GObjectClass *object_class)
   properties[PROP_ARGV] = g_param_spec_boxed ("argv", NULL, NULL, G_TYPE_STRV, construct);
 
   /**
-   * MpProcess:task: (getter get_task)
+   * MpProcess:task-name: (getter get_task_name)
    *
    * The name of the task, %NULL for a command.
    *
    * Since: 0.1
    */
-  properties[PROP_TASK] = g_param_spec_string ("task", NULL, NULL, NULL, construct);
+  properties[PROP_TASK_NAME] = g_param_spec_string ("task-name", NULL, NULL, NULL, construct);
 
   /**
    * MpProcess:pid: (getter get_pid)
@@ -373,7 +373,7 @@ mp_process_new_task (MpContext *context, const char *task, GVariant *argument)
   g_return_val_if_fail (context == NULL || MP_IS_CONTEXT (context), NULL);
   g_return_val_if_fail (task != NULL, NULL);
 
-  self = g_object_new (MP_TYPE_PROCESS, "context", context, "task", task, NULL);
+  self = g_object_new (MP_TYPE_PROCESS, "context", context, "task-name", task, NULL);
   if (argument != NULL)
     self->data = mp_payload_from_variant (argument);
   self->codec = MP_CODEC_GVARIANT;
@@ -408,7 +408,7 @@ mp_process_new_data (MpContext *context,
   g_return_val_if_fail (task != NULL, NULL);
   g_return_val_if_fail (data != NULL || length == 0, NULL);
 
-  self = g_object_new (MP_TYPE_PROCESS, "context", context, "task", task, NULL);
+  self = g_object_new (MP_TYPE_PROCESS, "context", context, "task-name", task, NULL);
   /* Empty data is data all the same. */
   self->data = g_bytes_new (length > 0 ? (gconstpointer) data : "", length);
   self->codec = codec;
@@ -1299,7 +1299,7 @@ mp_process_get_argv (MpProcess *self)
 }
 
 /**
- * mp_process_get_task: (get-property task)
+ * mp_process_get_task_name: (get-property task-name)
  * @self: a process
  *
  * The name of the task.
@@ -1309,7 +1309,7 @@ mp_process_get_argv (MpProcess *self)
  * Since: 0.1
  */
 const char *
-mp_process_get_task (MpProcess *self)
+mp_process_get_task_name (MpProcess *self)
 {
   g_return_val_if_fail (MP_IS_PROCESS (self), NULL);
 

@@ -74,6 +74,6 @@ MpContext *mp_process_get_context (MpProcess *self);
 MP_AVAILABLE_IN_ALL
 const char *const *mp_process_get_argv (MpProcess *self);
 MP_AVAILABLE_IN_ALL
-const char *mp_process_get_task (MpProcess *self);
+const char *mp_process_get_task_name (MpProcess *self);
 
 G_END_DECLS

@@ -64,7 +64,7 @@ test_life (void)
   g_assert_cmpint (mp_process_get_pid (process), ==, 0);
   g_assert_cmpint (mp_process_get_sentinel (process), ==, -1);
   g_assert_true (mp_process_get_context (process) == mp_context_get_default ());
-  g_assert_cmpstr (mp_process_get_task (process), ==, "pause");
+  g_assert_cmpstr (mp_process_get_task_name (process), ==, "pause");
   g_assert_null (mp_process_get_argv (process));
   g_assert_false (mp_process_join (process, 0, NULL, &error));
   g_assert_error (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT);
