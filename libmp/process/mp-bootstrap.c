@@ -50,7 +50,7 @@ parse_start_marker (const char *marker, gint64 *numbers, GArray *fds)
   list = g_strsplit (last + 1, ",", -1);
   for (guint i = 0; list[i] != NULL && *list[i] != '\0' && fds != NULL; i++)
     {
-      int fd = atoi (list[i]);
+      int fd = (int) g_ascii_strtoll (list[i], NULL, 10);
 
       g_array_append_val (fds, fd);
     }
