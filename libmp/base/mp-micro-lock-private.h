@@ -60,23 +60,39 @@ mp_micro_lock_relax (void)
 #endif
 }
 
-/* @deadline: see mp-clock-private.h. MP_DEADLINE_NOW still gives a running
- * holder a moment, so that it fails only if the holder is stopped. */
-static inline MpMicroLockResult
-mp_micro_lock_acquire (MpMicroLock *lock, gint64 deadline)
+/* Takes @lock if it is free. If not, mp_micro_lock_acquire_slow() or
+ * mp_micro_lock_forget() must follow. */
+static inline gboolean
+mp_micro_lock_try (MpMicroLock *lock)
 {
   MpMicroLockThread *self = &mp_micro_lock_thread;
   uint32_t expected = 0;
 
   if (G_UNLIKELY (self->tid == 0))
     mp_micro_lock_setup_thread ();
-  self->list->list_op_pending = (gpointer) ((char *) lock - self->list->futex_offset);
+  self->list->list_op_pending = (struct robust_list *) ((char *) lock - self->list->futex_offset);
   atomic_signal_fence (memory_order_seq_cst);
-  if (G_LIKELY (atomic_compare_exchange_strong_explicit (lock,
-                                                         &expected,
-                                                         self->tid,
-                                                         memory_order_acquire,
-                                                         memory_order_relaxed)))
+  return atomic_compare_exchange_strong_explicit (lock,
+                                                  &expected,
+                                                  self->tid,
+                                                  memory_order_acquire,
+                                                  memory_order_relaxed);
+}
+
+/* This thread does not have and does not want the lock. */
+static inline void
+mp_micro_lock_forget (void)
+{
+  atomic_signal_fence (memory_order_seq_cst);
+  mp_micro_lock_thread.list->list_op_pending = NULL;
+}
+
+/* @deadline: see mp-clock-private.h. MP_DEADLINE_NOW still gives a running
+ * holder a moment, so that it fails only if the holder is stopped. */
+static inline MpMicroLockResult
+mp_micro_lock_acquire (MpMicroLock *lock, gint64 deadline)
+{
+  if (G_LIKELY (mp_micro_lock_try (lock)))
     return MP_MICRO_LOCK_ACQUIRED;
   return mp_micro_lock_acquire_slow (lock, deadline);
 }
@@ -88,8 +104,19 @@ mp_micro_lock_release (MpMicroLock *lock)
 
   if (G_UNLIKELY ((old & FUTEX_WAITERS) != 0))
     mp_micro_lock_wake (lock);
+  mp_micro_lock_forget ();
+}
+
+/* Between a release and a look at what must not be older than it. */
+static inline void
+mp_micro_lock_fence_after_release (void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+  /* The exchange was one. */
   atomic_signal_fence (memory_order_seq_cst);
-  mp_micro_lock_thread.list->list_op_pending = NULL;
+#else
+  atomic_thread_fence (memory_order_seq_cst);
+#endif
 }
 
 G_END_DECLS

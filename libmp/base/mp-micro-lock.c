@@ -99,8 +99,7 @@ sleep_on (MpMicroLock *lock, uint32_t seen, gint64 deadline)
 static MpMicroLockResult
 give_up (MpMicroLockResult result)
 {
-  atomic_signal_fence (memory_order_seq_cst);
-  mp_micro_lock_thread.list->list_op_pending = NULL;
+  mp_micro_lock_forget ();
   return result;
 }
 

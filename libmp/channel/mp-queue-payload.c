@@ -12,6 +12,25 @@
 #include "../base/mp-error.h"
 #include "../base/mp-scratch-private.h"
 
+/* A bigger scratch buffer goes the long way, which sees to it that it shrinks again. */
+#define QUICK_SCRATCH (256u * 1024)
+
+static gboolean
+put_one (MpQueue *self,
+         const guint8 *data,
+         gsize length,
+         MpCodec codec,
+         gint64 timeout_us,
+         GCancellable *cancellable,
+         GError **error)
+{
+  const GOutputVector part = { .buffer = data, .size = length };
+  const MpRecord record = { .parts = &part, .n_parts = 1, .codec = codec };
+  MpRingStatus status = mp_queue_put_records (self, &record, 1, timeout_us, cancellable);
+
+  return status == MP_RING_DONE || mp_ring_set_error (error, self->ring, status, TRUE);
+}
+
 /**
  * mp_queue_put_payload:
  * @self: a queue
@@ -40,14 +59,11 @@ mp_queue_put_payload (MpQueue *self,
                       GCancellable *cancellable,
                       GError **error)
 {
-  const GOutputVector part = { .buffer = data, .size = length };
-  const MpRecord record = { .parts = &part, .n_parts = 1, .codec = codec };
-  MpRingStatus status;
-
   g_return_val_if_fail (MP_IS_READY_QUEUE (self) && codec <= MP_CODEC_JSON, FALSE);
 
-  status = mp_queue_put_records (self, &record, 1, timeout_us, cancellable);
-  return G_LIKELY (status == MP_RING_DONE) || mp_ring_set_error (error, self->ring, status, TRUE);
+  if (G_LIKELY (cancellable == NULL && mp_ring_put_quickly (self->ring, data, length, codec)))
+    return TRUE;
+  return put_one (self, data, length, codec, timeout_us, cancellable, error);
 }
 
 /* Cuts @data at @lengths, which may not be aligned. */
@@ -162,6 +178,26 @@ scratch_status (MpRingStatus status)
   return status == MP_RING_REFUSED ? MP_RING_NO_MEMORY : status;
 }
 
+static const guint8 *
+get_one (MpQueue *self,
+         gint64 timeout_us,
+         gsize *length,
+         guint *codec,
+         GCancellable *cancellable,
+         GError **error)
+{
+  Scratched result = { .data = NULL };
+  MpRingStatus status = scratch_status (
+    mp_queue_take (self, 1, take_to_scratch, &result, timeout_us, cancellable, NULL));
+
+  *length = result.length;
+  if (codec != NULL)
+    *codec = result.codec;
+  if (status != MP_RING_DONE)
+    mp_ring_set_error (error, self->ring, status, FALSE);
+  return result.data;
+}
+
 /**
  * mp_queue_get_payload:
  * @self: a queue
@@ -190,18 +226,35 @@ mp_queue_get_payload (MpQueue *self,
                       GCancellable *cancellable,
                       GError **error)
 {
-  Scratched result = { .data = NULL };
-  MpRingStatus status;
+  MpScratch *scratch = &mp_scratch;
+  MpCodec found;
 
   g_return_val_if_fail (MP_IS_READY_QUEUE (self) && length != NULL, NULL);
 
-  status = scratch_status (
-    mp_queue_take (self, 1, take_to_scratch, &result, timeout_us, cancellable, NULL));
+  if (G_LIKELY (cancellable == NULL && scratch->size - 1 < QUICK_SCRATCH &&
+                mp_ring_get_quickly (self->ring, scratch->data, scratch->size, length, &found)))
+    {
+      if (codec != NULL)
+        *codec = found;
+      return scratch->data;
+    }
+  return get_one (self, timeout_us, length, codec, cancellable, error);
+}
+
+static const guint8 *
+try_get_one (MpQueue *self, gsize *length, int *codec)
+{
+  Scratched result = { .data = NULL };
+  MpRingStatus status =
+    mp_ring_take (self->ring, 1, 0, take_to_scratch, &result, MP_DEADLINE_NOW, NULL, NULL);
+
   *length = result.length;
-  if (codec != NULL)
-    *codec = result.codec;
-  if (G_UNLIKELY (status != MP_RING_DONE))
-    mp_ring_set_error (error, self->ring, status, FALSE);
+  if (status == MP_RING_DONE)
+    *codec = (int) result.codec;
+  else if (status == MP_RING_TIMED_OUT || status == MP_RING_INTERRUPTED)
+    *codec = -1;
+  else
+    *codec = status == MP_RING_CLOSED ? -2 : -3;
   return result.data;
 }
 
@@ -224,20 +277,18 @@ mp_queue_get_payload (MpQueue *self,
 const guint8 *
 mp_queue_try_get_payload (MpQueue *self, gsize *length, int *codec)
 {
-  Scratched result = { .data = NULL };
-  MpRingStatus status;
+  MpScratch *scratch = &mp_scratch;
+  MpCodec found;
 
   g_return_val_if_fail (MP_IS_READY_QUEUE (self) && length != NULL && codec != NULL, NULL);
 
-  status = mp_ring_take (self->ring, 1, 0, take_to_scratch, &result, MP_DEADLINE_NOW, NULL, NULL);
-  *length = result.length;
-  if (G_LIKELY (status == MP_RING_DONE))
-    *codec = (int) result.codec;
-  else if (status == MP_RING_TIMED_OUT || status == MP_RING_INTERRUPTED)
-    *codec = -1;
-  else
-    *codec = status == MP_RING_CLOSED ? -2 : -3;
-  return result.data;
+  if (G_LIKELY (scratch->size - 1 < QUICK_SCRATCH &&
+                mp_ring_get_quickly (self->ring, scratch->data, scratch->size, length, &found)))
+    {
+      *codec = (int) found;
+      return scratch->data;
+    }
+  return try_get_one (self, length, codec);
 }
 
 GBytes *

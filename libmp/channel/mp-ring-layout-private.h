@@ -194,9 +194,16 @@ mp_ring_get_memory (MpRing *self, guint32 class_)
 MpRingStatus mp_ring_make_room (MpRing *self, guint64 head, guint32 need, guint8 **place);
 /* Under get_lock: leaves the segments that are used up at @position. */
 MpRingStatus mp_ring_advance (MpRing *self, guint32 position, guint32 *class_);
+void mp_ring_trim_slow (MpRing *self, guint32 units);
+
 /* Under no lock: after the ring was emptied by a message of @units, gives
  * memory back if that is due. */
-void mp_ring_trim (MpRing *self, guint32 units);
+static inline void
+mp_ring_trim (MpRing *self, guint32 units)
+{
+  if (G_UNLIKELY (atomic_load_explicit (&self->shared->get_class, memory_order_relaxed) != 0))
+    mp_ring_trim_slow (self, units);
+}
 
 /* mp-ring-wait.c */
 
@@ -230,13 +237,24 @@ void mp_ring_wake_side (MpRing *self, GIOCondition condition);
  * it may sleep on the eventfd. */
 gboolean mp_ring_arm (MpRing *self, const MpRingNeed *need);
 
+/* Between the release of a lock and the look at who sleeps. */
+static inline void
+mp_ring_fence_after_release (MpRing *self)
+{
+#if MP_RING_WITHOUT_FENCES
+  mp_ring_fence (self);
+#else
+  mp_micro_lock_fence_after_release ();
+#endif
+}
+
 /* After a commit of @n messages. */
 static inline void
 mp_ring_wake_getters (MpRing *self, guint32 n)
 {
   MpRingSide *side = &self->shared->getters;
 
-  mp_ring_fence (self);
+  mp_ring_fence_after_release (self);
   if (G_UNLIKELY ((guint32) atomic_load_explicit (&side->waiters, memory_order_relaxed) != 0 ||
                   atomic_load_explicit (&side->armed, memory_order_relaxed) != 0))
     mp_ring_wake_getters_slow (self, n);
@@ -250,7 +268,7 @@ mp_ring_wake_putters (MpRing *self, guint32 n)
 
   if (!self->bounded)
     return;
-  mp_ring_fence (self);
+  mp_ring_fence_after_release (self);
   if (G_UNLIKELY ((guint32) atomic_load_explicit (&side->waiters, memory_order_relaxed) != 0 ||
                   atomic_load_explicit (&side->armed, memory_order_relaxed) != 0))
     mp_ring_wake_putters_slow (self, n);

@@ -271,7 +271,7 @@ should_trim (MpRing *self, guint32 units)
 }
 
 void
-mp_ring_trim (MpRing *self, guint32 units)
+mp_ring_trim_slow (MpRing *self, guint32 units)
 {
   MpRingShared *shared = self->shared;
   guint32 class_ = 0;

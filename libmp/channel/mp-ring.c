@@ -38,6 +38,9 @@ typedef struct
 
 G_STATIC_ASSERT (sizeof (MessageHeader) == MP_RING_UNIT);
 
+/* Longer messages take so long that the short ways do not count. */
+#define QUICK_LENGTH 65536
+
 /* What did not fit the last time, for the error message. */
 static _Thread_local guint64 refused_bytes;
 static _Thread_local guint64 refused_items;
@@ -151,32 +154,77 @@ check_bounds (MpRing *self, guint64 head, const MpRingNeed *need)
 }
 
 /* Under put_lock: the usual case of mp_ring_make_room(), where everything that
- * is needed lies in the producers' own cache lines. */
-static inline MpRingStatus
-find_place (MpRing *self, guint64 head, guint32 need, guint8 **place)
+ * is needed lies in the producers' own cache lines. NULL if it is another one. */
+static inline guint8 *
+find_place (MpRing *self, guint64 head, guint32 need)
 {
   MpRingShared *shared = self->shared;
   guint32 class_ = atomic_load_explicit (&shared->put_class, memory_order_relaxed);
+  guint32 position = mp_ring_position (head), start, first, backed, capacity, offset;
+  guint8 *memory;
 
-  if (G_LIKELY (class_ < self->n_classes &&
-                atomic_load_explicit (&shared->put_single, memory_order_relaxed) == 1 &&
-                !atomic_load_explicit (&shared->classes[class_].closed, memory_order_relaxed)))
+  if (G_UNLIKELY (class_ >= self->n_classes ||
+                  atomic_load_explicit (&shared->classes[class_].closed, memory_order_relaxed)))
+    return NULL;
+  start = atomic_load_explicit (&shared->classes[class_].start, memory_order_relaxed);
+  backed = atomic_load_explicit (&shared->put_backed, memory_order_relaxed);
+  memory = atomic_load_explicit (&self->maps[class_], memory_order_acquire);
+  /* Until it is known that the consumers are here too, nothing here is free again. */
+  first = start;
+  if (atomic_load_explicit (&shared->put_single, memory_order_relaxed) == 1)
+    first = mp_ring_position (atomic_load_explicit (&shared->tail_cache, memory_order_relaxed));
+  capacity = mp_ring_class_units (self, class_);
+  offset = (position - start) & (capacity - 1);
+  if (G_UNLIKELY ((guint64) (position - first) + need > capacity || memory == NULL ||
+                  (backed != capacity && (guint64) offset + need > backed)))
+    return NULL;
+  return memory + (gsize) offset * MP_RING_UNIT;
+}
+
+/* Under put_lock. */
+static inline void
+commit_put (MpRing *self, guint64 head, guint32 items, guint32 units)
+{
+  atomic_store_explicit (&self->shared->head,
+                         mp_ring_word (mp_ring_items (head) + items,
+                                       mp_ring_position (head) + units),
+                         memory_order_release);
+}
+
+gboolean
+mp_ring_put_quickly (MpRing *self, const guint8 *data, gsize length, MpCodec codec)
+{
+  MpRingShared *shared = self->shared;
+  const MpRingNeed need = { .units = (guint32) units_for (length), .items = 1 };
+  guint8 *place = NULL;
+  guint64 head;
+
+  if (G_UNLIKELY (length > QUICK_LENGTH))
+    return FALSE;
+  if (G_UNLIKELY (!mp_micro_lock_try (&shared->put_lock)))
     {
-      guint64 tail = atomic_load_explicit (&shared->tail_cache, memory_order_relaxed);
-      guint32 backed = atomic_load_explicit (&shared->put_backed, memory_order_relaxed);
-      guint32 capacity = mp_ring_class_units (self, class_);
-      guint32 used = mp_ring_position (head) - mp_ring_position (tail);
-      guint32 offset = mp_ring_offset (self, class_, mp_ring_position (head));
-      guint8 *memory = atomic_load_explicit (&self->maps[class_], memory_order_acquire);
-
-      if (G_LIKELY ((guint64) used + need <= capacity && memory != NULL &&
-                    (backed == capacity || (guint64) offset + need <= backed)))
-        {
-          *place = memory + (gsize) offset * MP_RING_UNIT;
-          return MP_RING_DONE;
-        }
+      mp_micro_lock_forget ();
+      return FALSE;
     }
-  return mp_ring_make_room (self, head, need, place);
+  head = atomic_load_explicit (&shared->head, memory_order_relaxed);
+  if (G_LIKELY (atomic_load_explicit (&shared->closed, memory_order_relaxed) == 0 &&
+                (!self->bounded ||
+                 has_room (self,
+                           head,
+                           atomic_load_explicit (&shared->tail_cache, memory_order_relaxed),
+                           &need))))
+    place = find_place (self, head, need.units);
+  if (G_LIKELY (place != NULL))
+    {
+      *(MessageHeader *) (gpointer) place =
+        (MessageHeader){ .length = (uint32_t) length, .codec = (uint32_t) codec };
+      memcpy (place + sizeof (MessageHeader), data, length);
+      commit_put (self, head, 1, need.units);
+    }
+  mp_micro_lock_release (&shared->put_lock);
+  if (G_LIKELY (place != NULL))
+    mp_ring_wake_getters (self, 1);
+  return place != NULL;
 }
 
 static MpRingStatus
@@ -203,15 +251,15 @@ put_once (MpRing *self,
         status = check_bounds (self, head, need);
     }
   if (G_LIKELY (status == MP_RING_DONE))
-    status = find_place (self, head, need->units, &place);
+    {
+      place = find_place (self, head, need->units);
+      if (place == NULL)
+        status = mp_ring_make_room (self, head, need->units, &place);
+    }
   if (G_LIKELY (status == MP_RING_DONE))
     {
       write_records (place, records, n_records);
-      /* The commit. */
-      atomic_store_explicit (&shared->head,
-                             mp_ring_word (mp_ring_items (head) + need->items,
-                                           mp_ring_position (head) + need->units),
-                             memory_order_release);
+      commit_put (self, head, need->items, need->units);
     }
   mp_micro_lock_release (&shared->put_lock);
   return status;
@@ -353,7 +401,14 @@ take_from_class (MpRing *self, guint32 class_, guint64 *tail, guint64 head, Gett
   return MP_RING_DONE;
 }
 
-/* One commit. @emptied: nothing was left, and the ring has grown. */
+/* Under get_lock. */
+static inline void
+commit_get (MpRing *self, guint64 tail)
+{
+  atomic_store_explicit (&self->shared->tail, tail, memory_order_release);
+}
+
+/* One commit. @emptied: nothing was left. */
 static MpRingStatus
 take_once (MpRing *self, Getting *getting, gint64 deadline, gboolean *emptied)
 {
@@ -381,9 +436,8 @@ take_once (MpRing *self, Getting *getting, gint64 deadline, gboolean *emptied)
     status = take_from_class (self, class_, &tail, head, getting);
   if (getting->taken > before)
     {
-      /* The commit. */
-      atomic_store_explicit (&shared->tail, tail, memory_order_release);
-      *emptied = class_ != 0 && mp_ring_items (tail) == mp_ring_items (head);
+      commit_get (self, tail);
+      *emptied = mp_ring_items (tail) == mp_ring_items (head);
     }
   mp_micro_lock_release (&shared->get_lock);
   return status;
@@ -443,6 +497,84 @@ mp_ring_take (MpRing *self,
   if (n_taken != NULL)
     *n_taken = getting.taken;
   return status;
+}
+
+/* Under get_lock: the first message, if it is a usual one of at most @size bytes
+ * in the segment where the consumers are. */
+static inline const _Atomic uint32_t *
+peek_quickly (MpRing *self, guint64 tail, guint64 head, gsize size, MessageHeader *header)
+{
+  MpRingShared *shared = self->shared;
+  guint32 position = mp_ring_position (tail), left = mp_ring_position (head) - position;
+  guint32 class_ = atomic_load_explicit (&shared->get_class, memory_order_relaxed);
+  const _Atomic uint32_t *words;
+  MpRingClass *segment;
+  guint8 *memory;
+  guint64 units;
+
+  if (G_UNLIKELY (class_ >= self->n_classes))
+    return NULL;
+  segment = &shared->classes[class_];
+  memory = atomic_load_explicit (&self->maps[class_], memory_order_acquire);
+  if (G_UNLIKELY (memory == NULL ||
+                  (atomic_load_explicit (&segment->closed, memory_order_acquire) != 0 &&
+                   position == atomic_load_explicit (&segment->end, memory_order_relaxed))))
+    return NULL;
+  words = (const _Atomic uint32_t *) (gpointer) (memory +
+                                                 (gsize) mp_ring_offset (self, class_, position) *
+                                                   MP_RING_UNIT);
+  header->length = atomic_load_explicit (&words[0], memory_order_relaxed);
+  header->codec = atomic_load_explicit (&words[1], memory_order_relaxed);
+  units = units_for (header->length);
+  if (G_UNLIKELY (header->length > size || units > left ||
+                  units > mp_ring_class_units (self, class_) || header->codec > MP_CODEC_JSON))
+    return NULL;
+  return words;
+}
+
+gboolean
+mp_ring_get_quickly (MpRing *self, guint8 *buffer, gsize size, gsize *length, MpCodec *codec)
+{
+  MpRingShared *shared = self->shared;
+  guint64 tail = atomic_load_explicit (&shared->tail, memory_order_relaxed);
+  guint64 head = atomic_load_explicit (&shared->head, memory_order_relaxed);
+  const _Atomic uint32_t *words = NULL;
+  MessageHeader header;
+  guint32 items;
+
+  if (mp_ring_items (tail) == mp_ring_items (head))
+    return FALSE;
+  if (G_UNLIKELY (!mp_micro_lock_try (&shared->get_lock)))
+    {
+      mp_micro_lock_forget ();
+      return FALSE;
+    }
+  tail = atomic_load_explicit (&shared->tail, memory_order_relaxed);
+  head = atomic_load_explicit (&shared->head_cache, memory_order_relaxed);
+  if (mp_ring_items (tail) == mp_ring_items (head))
+    {
+      head = atomic_load_explicit (&shared->head, memory_order_acquire);
+      atomic_store_explicit (&shared->head_cache, head, memory_order_relaxed);
+    }
+  items = mp_ring_items (head) - mp_ring_items (tail);
+  if (G_LIKELY (items != 0 && items <= mp_ring_position (head) - mp_ring_position (tail)))
+    words = peek_quickly (self, tail, head, size, &header);
+  if (G_LIKELY (words != NULL))
+    {
+      memcpy (buffer, (const guint8 *) &words[2], header.length);
+      commit_get (self,
+                  mp_ring_word (mp_ring_items (tail) + 1,
+                                mp_ring_position (tail) + (guint32) units_for (header.length)));
+    }
+  mp_micro_lock_release (&shared->get_lock);
+  if (G_UNLIKELY (words == NULL))
+    return FALSE;
+  *length = header.length;
+  *codec = (MpCodec) header.codec;
+  mp_ring_wake_putters (self, 1);
+  if (items == 1)
+    mp_ring_trim (self, (guint32) units_for (header.length));
+  return TRUE;
 }
 
 typedef struct
