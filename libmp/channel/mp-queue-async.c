@@ -298,6 +298,12 @@ queue_source_finalize (GSource *source)
   g_object_unref (self->queue);
 }
 
+static gboolean
+keep_source (gpointer user_data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
 /* It has nothing to look at but its child. */
 static GSourceFuncs queue_source_funcs = {
   .dispatch = queue_source_dispatch,
@@ -333,7 +339,7 @@ mp_queue_create_source (MpQueue *self, GCancellable *cancellable)
   g_source_set_static_name (source, "MpQueue");
   ((QueueSource *) source)->queue = g_object_ref (self);
   child = mp_ring_source_new (self->ring, G_IO_IN);
-  g_source_set_dummy_callback (child);
+  g_source_set_callback (child, keep_source, NULL, NULL);
   g_source_add_child_source (source, child);
   if (cancellable != NULL)
     {
