@@ -8,6 +8,7 @@
 #include "mp-pump-private.h"
 #include "mp-wait-private.h"
 #include "../base/mp-clock-private.h"
+#include "../base/mp-error.h"
 #include "../base/mp-fd-private.h"
 
 /* The life of a process: its start, its end, and those who wait for either. */
