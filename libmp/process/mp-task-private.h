@@ -16,6 +16,10 @@ MpTask *mp_task_new (const char *name,
                      MpTaskProgressFunc progress,
                      gpointer user_data);
 
+/* Makes the task of a run into that of the next, of the same function. FALSE if
+ * somebody kept it: then it stays as it is, and another one has to be made. */
+gboolean mp_task_renew (MpTask *self, guint64 id, guint attempt);
+
 /* Whether @name is registered. */
 gboolean mp_task_is_registered (const char *name);
 

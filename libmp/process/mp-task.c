@@ -198,6 +198,17 @@ mp_task_new (const char *name,
   return self;
 }
 
+gboolean
+mp_task_renew (MpTask *self, guint64 id, guint attempt)
+{
+  if (G_OBJECT (self)->ref_count != 1 || G_OBJECT (self->cancellable)->ref_count != 1 ||
+      g_cancellable_is_cancelled (self->cancellable))
+    return FALSE;
+  self->id = id;
+  self->attempt = attempt;
+  return TRUE;
+}
+
 /**
  * mp_task_register:
  * @name: what processes and pools call it

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include "mp-pool-private.h"
+
+#include "../base/mp-clock-private.h"
+#include "../base/mp-error.h"
+#include "../process/mp-pump-private.h"
+
+#include <string.h>
+
+/* How a pool advances.
+ *
+ * A caller's thread that submits puts tasks straight into the task ring, as far
+ * as the window allows (mp-pool-feed.c); the rest waits in the memory of this
+ * process. Workers take a task each, run it, and put the result into the result
+ * ring. The pump drains that one, hands the results to their jobs, and feeds.
+ *
+ * Everything is decided under the core's one lock and acted on after it, by
+ * mp_pool_core_unlock(): sleeping threads are woken, GTasks are posted to their
+ * main contexts.
+ *
+ * With much to do the pump is not woken for each result: after a turn that found
+ * many, and as long as the workers have enough to go on with, it looks again
+ * after a millisecond and not before. */
+
+#define MP_POOL_SLOTS 4096
+#define MP_POOL_DRAIN_ITEMS 512
+#define MP_POOL_DRAIN_BYTES (1024 * 1024)
+#define MP_POOL_LATE_RESULTS 32
+
+MpPoolCore *
+mp_pool_core_new (MpContext *context,
+                  guint n_workers,
+                  guint max_tasks_per_worker,
+                  guint max_attempts,
+                  GBytes *worker_data,
+                  GError **error)
+{
+  g_autoptr (MpPoolCore) self = g_new0 (MpPoolCore, 1);
+
+  g_atomic_ref_count_init (&self->ref_count);
+  g_mutex_init (&self->lock);
+  g_weak_ref_init (&self->object, NULL);
+  self->context = g_object_ref (context);
+  self->n_workers = n_workers;
+  self->max_tasks_per_worker = max_tasks_per_worker;
+  self->max_attempts = max_attempts;
+  self->worker_data = worker_data != NULL ? g_bytes_ref (worker_data) : NULL;
+  self->announcers = g_ptr_array_new ();
+  self->exits = g_array_new (FALSE, FALSE, sizeof (MpPoolExit));
+  self->workers = g_new0 (MpPoolWorker *, n_workers);
+  /* Twice the workers: what each runs, and what each finds next. */
+  self->n_slots = MAX (MP_POOL_SLOTS, 2 * n_workers);
+  self->slots = g_new0 (MpSlot, self->n_slots);
+  self->free_slots = g_new (guint, self->n_slots);
+  self->n_free_slots = self->n_slots;
+  for (guint i = 0; i < self->n_slots; i++)
+    self->free_slots[i] = self->n_slots - 1 - i;
+
+  self->tasks = mp_ring_new (0, 0, error);
+  if (self->tasks == NULL)
+    return NULL;
+  self->results = mp_ring_new (0, 0, error);
+  if (self->results == NULL)
+    return NULL;
+  self->claims = mp_claims_new (n_workers, self->n_slots, error);
+  if (self->claims == NULL)
+    return NULL;
+  return g_steal_pointer (&self);
+}
+
+MpPoolCore *
+mp_pool_core_ref (MpPoolCore *self)
+{
+  g_atomic_ref_count_inc (&self->ref_count);
+  return self;
+}
+
+static void
+mp_pool_core_release_memory (MpPoolCore *self)
+{
+  g_clear_pointer (&self->tasks, mp_ring_unref);
+  g_clear_pointer (&self->results, mp_ring_unref);
+  g_clear_pointer (&self->claims, mp_claims_free);
+  if (self->slots != NULL)
+    for (guint i = 0; i < self->n_slots; i++)
+      g_clear_pointer (&self->slots[i].batch, mp_batch_unref);
+  g_clear_pointer (&self->slots, g_free);
+  g_clear_pointer (&self->free_slots, g_free);
+}
+
+void
+mp_pool_core_unref (MpPoolCore *self)
+{
+  if (!g_atomic_ref_count_dec (&self->ref_count))
+    return;
+  g_assert_true (g_queue_is_empty (&self->jobs));
+  g_assert_true (self->source == NULL && self->timer == NULL);
+  mp_pool_core_release_memory (self);
+  g_clear_pointer (&self->workers, g_free);
+  g_clear_pointer (&self->announcers, g_ptr_array_unref);
+  g_clear_pointer (&self->exits, g_array_unref);
+  g_clear_pointer (&self->worker_data, g_bytes_unref);
+  g_clear_pointer (&self->touched, g_ptr_array_unref);
+  g_clear_object (&self->context);
+  g_clear_error (&self->broken);
+  g_weak_ref_clear (&self->object);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
+void
+mp_pool_core_lock (MpPoolCore *self)
+{
+  g_mutex_lock (&self->lock);
+}
+
+static void mp_pool_core_turn (MpPoolCore *self);
+
+static gboolean
+mp_pool_core_tick_cb (gpointer user_data)
+{
+  MpPoolCore *self = user_data;
+
+  mp_pool_core_lock (self);
+  self->tick_scheduled = FALSE;
+  mp_pool_core_turn (self);
+  mp_pool_core_unlock (self);
+  return G_SOURCE_REMOVE;
+}
+
+/* Not at once even on the pump, where the caller is in the middle of something. */
+static void
+mp_pool_core_attach_tick (MpPoolCore *self)
+{
+  g_autoptr (GSource) source = g_idle_source_new ();
+
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  g_source_set_callback (source,
+                         mp_pool_core_tick_cb,
+                         mp_pool_core_ref (self),
+                         (GDestroyNotify) mp_pool_core_unref);
+  g_source_attach (source, mp_pump_get_context ());
+}
+
+void
+mp_pool_core_unlock (MpPoolCore *self)
+{
+  g_autoptr (GPtrArray) touched = g_steal_pointer (&self->touched);
+  GQueue ready = self->ready;
+  gboolean wake_finished = self->wake_finished;
+  gboolean wake_ended = self->wake_ended;
+  gboolean tick = self->tick && !self->tick_scheduled && !self->ended;
+
+  g_queue_init (&self->ready);
+  self->wake_finished = FALSE;
+  self->wake_ended = FALSE;
+  self->tick = FALSE;
+  if (tick)
+    self->tick_scheduled = TRUE;
+  for (guint i = 0; touched != NULL && i < touched->len; i++)
+    ((MpJobCore *) g_ptr_array_index (touched, i))->touched = FALSE;
+  g_mutex_unlock (&self->lock);
+
+  for (guint i = 0; touched != NULL && i < touched->len; i++)
+    {
+      MpJobCore *job = g_ptr_array_index (touched, i);
+
+      mp_sleep_word_wake (&job->finished_word);
+      mp_sleep_word_wake (&job->result_word);
+    }
+  if (wake_finished)
+    mp_sleep_word_wake (&self->finished_word);
+  if (wake_ended)
+    mp_sleep_word_wake (&self->ended_word);
+  mp_waiter_post_all (&ready);
+  if (tick)
+    mp_pool_core_attach_tick (self);
+}
+
+void
+mp_pool_core_request_tick (MpPoolCore *self)
+{
+  self->tick = TRUE;
+}
+
+/* Somebody sleeps on one of the words of @job. */
+void
+mp_pool_core_touch (MpPoolCore *self, MpJobCore *job)
+{
+  if (job->touched)
+    return;
+  job->touched = TRUE;
+  if (self->touched == NULL)
+    self->touched = g_ptr_array_new_with_free_func ((GDestroyNotify) mp_job_core_unref);
+  g_ptr_array_add (self->touched, mp_job_core_ref (job));
+}
+
+typedef struct
+{
+  MpPoolCore *core;
+  GError *broken;
+} MpPoolDrain;
+
+static void
+mp_pool_core_handle_progress (MpSlot *slot, const guint8 *data, gsize length)
+{
+  double fraction;
+
+  if (length != sizeof fraction || slot->job == NULL)
+    return;
+  memcpy (&fraction, data, sizeof fraction);
+  fraction = CLAMP (fraction, 0.0, 1.0);
+  slot->job->progress_in_flight += (fraction - slot->progress) * slot->n_items;
+  slot->progress = fraction;
+  mp_announcer_add_job (slot->job, MP_ANNOUNCE_PROGRESS);
+}
+
+/* Under the lock of the result ring too. */
+static void
+mp_pool_core_result_sink (gpointer user_data,
+                          guint32 seq,
+                          MpCodec codec,
+                          const guint8 *data,
+                          gsize length)
+{
+  MpPoolDrain *drain = user_data;
+  MpPoolCore *self = drain->core;
+  MpReplyHeader header;
+  g_autoptr (MpJobCore) job = NULL;
+  MpSlot *slot;
+  guint64 index;
+  guint n_items;
+
+  if (length < sizeof header)
+    return;
+  memcpy (&header, data, sizeof header);
+  data += sizeof header;
+  length -= sizeof header;
+  if (header.status == MP_REPLY_INIT_FAILED)
+    {
+      if (drain->broken == NULL)
+        drain->broken = mp_error_payload_parse (data, length, NULL);
+      return;
+    }
+  slot = mp_pool_core_get_slot (self, header.slot, header.task_id);
+  if (slot == NULL)
+    return;
+  if (header.status == MP_REPLY_PROGRESS)
+    {
+      mp_pool_core_handle_progress (slot, data, length);
+      return;
+    }
+
+  job = slot->job != NULL ? mp_job_core_ref (slot->job) : NULL;
+  index = slot->job_index;
+  n_items = slot->n_items;
+  mp_pool_core_free_slot (self, header.slot);
+  if (job != NULL)
+    mp_job_core_resolve (job,
+                         index,
+                         n_items,
+                         header.status == MP_REPLY_OK ? MP_RESULT_OK : MP_RESULT_ERROR,
+                         codec,
+                         data,
+                         length);
+}
+
+/* On the pump. */
+void
+mp_pool_core_drain (MpPoolCore *self)
+{
+  MpPoolDrain drain = { self, NULL };
+  MpRingStatus status = MP_RING_DONE;
+  gsize left;
+
+  if (self->results == NULL)
+    return;
+  /* All that is there now, and not what comes meanwhile. */
+  left = mp_ring_get_length (self->results);
+  while (left > 0)
+    {
+      gsize n = 0;
+
+      status = mp_ring_get (self->results,
+                            MP_POOL_DRAIN_ITEMS,
+                            MP_POOL_DRAIN_BYTES,
+                            mp_pool_core_result_sink,
+                            &drain,
+                            MP_DEADLINE_NOW,
+                            &n);
+      if (status != MP_RING_DONE)
+        break;
+      self->n_drained += (guint) n;
+      left -= MIN (left, n);
+      mp_pool_core_feed (self);
+    }
+  if (status == MP_RING_CORRUPT && drain.broken == NULL)
+    mp_ring_set_error (&drain.broken, self->results, status, FALSE);
+  if (drain.broken != NULL)
+    {
+      mp_pool_core_break (self, drain.broken);
+      g_error_free (drain.broken);
+    }
+}
+
+static gboolean
+mp_pool_core_source_cb (gpointer user_data)
+{
+  MpPoolCore *self = user_data;
+
+  mp_pool_core_lock (self);
+  mp_pool_core_turn (self);
+  mp_pool_core_unlock (self);
+  return G_SOURCE_CONTINUE;
+}
+
+static GSource *
+mp_pool_core_attach (MpPoolCore *self, GSource *source)
+{
+  g_source_set_callback (source,
+                         mp_pool_core_source_cb,
+                         mp_pool_core_ref (self),
+                         (GDestroyNotify) mp_pool_core_unref);
+  g_source_attach (source, mp_pump_get_context ());
+  return source;
+}
+
+static void
+mp_pool_core_clear_source (GSource **source)
+{
+  if (*source == NULL)
+    return;
+  g_source_destroy (*source);
+  g_clear_pointer (source, g_source_unref);
+}
+
+/* Either the ring wakes the pump, or a timer does. */
+static void
+mp_pool_core_arm (MpPoolCore *self)
+{
+  guint in_flight = self->n_slots - self->n_free_slots;
+  gboolean more = self->n_unfed > 0 || !g_queue_is_empty (&self->retries);
+  gboolean late = self->n_drained >= MP_POOL_LATE_RESULTS &&
+                  (more ? in_flight > 2 * self->n_drained : in_flight > 0);
+
+  self->n_drained = 0;
+  if (late)
+    {
+      mp_pool_core_clear_source (&self->source);
+      if (self->timer == NULL)
+        self->timer = mp_pool_core_attach (self, g_timeout_source_new (1));
+    }
+  else
+    {
+      mp_pool_core_clear_source (&self->timer);
+      if (self->source == NULL)
+        self->source = mp_pool_core_attach (self, mp_ring_source_new (self->results, G_IO_IN));
+    }
+}
+
+static void
+mp_pool_core_turn (MpPoolCore *self)
+{
+  if (self->ended)
+    return;
+  mp_pool_core_drain (self);
+  mp_pool_core_feed (self);
+  mp_pool_core_maybe_end (self);
+  if (!self->ended)
+    mp_pool_core_arm (self);
+}
+
+void
+mp_pool_core_maybe_end (MpPoolCore *self)
+{
+  if (self->ended || !self->closed || !g_queue_is_empty (&self->jobs))
+    return;
+  if (!self->tasks_closed)
+    {
+      /* The workers leave when it is empty. */
+      self->tasks_closed = TRUE;
+      mp_ring_close (self->tasks);
+    }
+  if (self->n_processes > 0)
+    return;
+
+  self->ended = TRUE;
+  mp_pool_core_clear_source (&self->source);
+  mp_pool_core_clear_source (&self->timer);
+  mp_pool_core_release_memory (self);
+  self->wake_ended = mp_sleep_word_bump (&self->ended_word);
+  self->wake_finished = mp_sleep_word_bump (&self->finished_word);
+  mp_waiter_move_all (&self->ended_waiters, &self->ready);
+}
+
+gboolean
+mp_pool_core_check_open (MpPoolCore *self, GError **error)
+{
+  if (self->broken != NULL)
+    {
+      g_set_error (error,
+                   MP_ERROR,
+                   MP_ERROR_FAILED,
+                   "The pool is broken: %s",
+                   self->broken->message);
+      return FALSE;
+    }
+  if (self->closed)
+    {
+      g_set_error_literal (error, MP_ERROR, MP_ERROR_CLOSED, "The pool is closed");
+      return FALSE;
+    }
+  return TRUE;
+}
+
+void
+mp_pool_core_close (MpPoolCore *self)
+{
+  if (self->closed)
+    return;
+  self->closed = TRUE;
+  mp_announcer_add_pool (self, MP_ANNOUNCE_CLOSED);
+  mp_pool_core_request_tick (self);
+}
+
+void
+mp_pool_core_abort (MpPoolCore *self, MpJobState state, const GError *reason)
+{
+  while (!g_queue_is_empty (&self->jobs))
+    mp_job_core_abort (g_queue_peek_head (&self->jobs), state, reason);
+  mp_pool_core_kill_workers (self);
+}
+
+void
+mp_pool_core_terminate (MpPoolCore *self)
+{
+  g_autoptr (GError) reason =
+    g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The pool was terminated");
+
+  if (self->ended || self->terminated)
+    return;
+  self->terminated = TRUE;
+  mp_pool_core_close (self);
+  mp_pool_core_abort (self, MP_JOB_STATE_CANCELLED, reason);
+  mp_pool_core_request_tick (self);
+}
+
+void
+mp_pool_core_break (MpPoolCore *self, const GError *reason)
+{
+  if (self->broken != NULL || self->terminated || self->ended)
+    return;
+  self->broken = g_error_copy (reason);
+  mp_pool_core_abort (self, MP_JOB_STATE_FAILED, reason);
+  mp_announcer_add_pool (self, MP_ANNOUNCE_BROKEN);
+  mp_pool_core_request_tick (self);
+}
+
+guint
+mp_pool_core_count_busy (MpPoolCore *self)
+{
+  guint n = 0;
+  MpClaim claim;
+
+  for (guint i = 0; self->claims != NULL && i < self->n_workers; i++)
+    if (self->workers[i] != NULL && mp_claims_read (self->claims, i, &claim))
+      n++;
+  return n;
+}
