@@ -142,6 +142,7 @@ mp_fork_start (int body_fd,
     .link_fd = -1,
     .status_fd = -1,
   };
+  sigset_t all, old;
   int pidfd;
   pid_t pid;
 
@@ -163,9 +164,14 @@ mp_fork_start (int body_fd,
   /* What is written but not out yet would be written by the child, too. */
   fflush (NULL);
   mp_pump_park ();
+  /* A signal for the child is for its own dispositions, not for the handlers that
+   * it has until it sets them. */
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &old);
   pid = fork ();
   if (pid == 0)
     mp_child_main (&setup);
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
   mp_pump_unpark ();
   if (pid < 0)
     return mp_set_error_from_errno (error, errno, "Cannot fork");

@@ -343,6 +343,7 @@ zygote_fork (Zygote *zygote, Child *child, MpChild *setup, GError **error)
   g_auto (MpFd) link_fd = -1;
   g_auto (MpFd) link_peer = -1;
   g_auto (MpFd) status_fd = -1;
+  sigset_t all, old;
   int pair[2];
 
   if (setup->start->kind != MP_START_COMMAND)
@@ -364,9 +365,14 @@ zygote_fork (Zygote *zygote, Child *child, MpChild *setup, GError **error)
   setup->link_fd = link_peer;
   setup->status_fd = status_fd;
 
+  /* A blocked signal waits even while it is ignored: none that is sent to the
+   * child before it has its own dispositions is lost. */
+  sigfillset (&all);
+  sigprocmask (SIG_SETMASK, &all, &old);
   child->pid = fork ();
   if (child->pid == 0)
     mp_child_main (setup);
+  sigprocmask (SIG_SETMASK, &old, NULL);
   if (child->pid < 0)
     return mp_set_error_from_errno (error, errno, "Cannot fork");
   child->pidfd = pidfd_open (child->pid, 0);
