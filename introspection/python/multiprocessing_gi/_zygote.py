@@ -138,9 +138,22 @@ def _enter(body, cwd_fd, std_fds):
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     for number, fd in enumerate([null, *std_fds[1:]]):
         os.dup2(fd, number)
+    os.close(null)
     os.fchdir(cwd_fd)
     if body.environment is not None:
         _set_environment(body.environment)
+
+
+def _rehearse():
+    """Touches what a start will touch, so that this need not be copied then."""
+    fd = os.memfd_create("mp-start")
+    os.write(fd, BODY.pack(BODY_MAGIC, TASK, 0, 0, 0, 0, 0, 0, 0) + b"rehearsal\0")
+    body = Body(fd)
+    os.close(fd)
+    directory = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    _enter(body, directory, [0, 1, 2])
+    os.close(directory)
+    _flush()
 
 
 def _run(body, fds, preparation):
@@ -206,9 +219,9 @@ class Requester:
 class Child:
     """A process that was forked; owner is None when nobody wants to hear of it."""
 
-    def __init__(self, owner, number, pid, link):
-        self.owner = owner
-        self.number = number
+    def __init__(self, pid, link):
+        self.owner = None
+        self.number = 0
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.link = link
@@ -230,6 +243,7 @@ class Zygote:
         self.epoll = select.epoll()
         self.handlers = {}
         self.children = set()
+        self.spare = None
         self.preparation = None
         self.fingerprint = 0
         self.requester_pidfd = os.pidfd_open(requester_pid)
@@ -295,6 +309,7 @@ class Zygote:
         self.watch(self.requester_pidfd, lambda events: self.leave())
         self.watch_requester(self.first)
         self.send(self.first, READY, value=self.pid)
+        self.fork_spare()
         while True:
             for fd, events in self.epoll.poll(maxevents=1):
                 self.handlers[fd](events)
@@ -358,29 +373,51 @@ class Zygote:
             if other.owner is child.link:
                 other.kill()
                 other.owner = None
+        if self.spare is child:
+            self.spare = None
         self.hang_up(child.link)
         self.unwatch(child.pidfd)
         os.close(child.pidfd)
         self.children.remove(child)
 
     def on_start(self, requester, number, fds):
-        """Forks a process."""
+        """Gives a process what it is to do."""
         if len(fds) < START_FDS:
             self.send(requester, FAILED, number, int(Mp.Error.LIMIT),
                       text="Too many open files in the zygote")
             return
         try:
-            child = self.fork(requester, number, fds)
+            child = self.take_spare() or self.fork()
+            socket.send_fds(child.link.sock, [b"start"], fds)
         except Exception as error:  # pylint: disable=broad-except
             self.send(requester, FAILED, number, int(Mp.Error.FAILED),
                       text=f"Cannot fork: {error}")
             return
-        self.children.add(child)
-        self.watch(child.pidfd, lambda events: self.on_exit(child))
+        child.owner, child.number = requester, number
         self.watch_requester(child.link)
         self.send(requester, STARTED, number, value=child.pid, fd=child.pidfd)
+        self.fork_spare()
 
-    def fork(self, requester, number, fds):
+    # A child that was forked ahead. Most of the time until a task begins goes into the
+    # copying of the pages that a new child touches: a spare has that behind it.
+
+    def take_spare(self):
+        """The spare; None when there is none, or one that died."""
+        spare, self.spare = self.spare, None
+        if spare is not None and not select.select([spare.pidfd], [], [], 0)[0]:
+            return spare
+        return None
+
+    def fork_spare(self):
+        """Has one at hand for the next start."""
+        if self.spare is None:
+            try:
+                self.spare = self.fork()
+            except OSError:
+                # The next start tries, and says what is wrong.
+                pass
+
+    def fork(self):
         """The new child, in the zygote; does not return in the child."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # A thread that something left behind makes the forked copy unreliable.
@@ -389,33 +426,40 @@ class Zygote:
         if pid == 0:
             code = 1
             try:
-                code = self.run_child(theirs.detach(), fds, afresh)
+                code = self.run_child(theirs, ours, afresh)
             except BaseException:  # pylint: disable=broad-except
                 traceback.print_exc()
             finally:
                 _flush()
                 os._exit(code & 0xFF)
         theirs.close()
-        return Child(requester, number, pid, Requester(ours))
+        child = Child(pid, Requester(ours))
+        self.children.add(child)
+        self.watch(child.pidfd, lambda events: self.on_exit(child))
+        return child
 
-    def run_child(self, link_fd, fds, afresh):
+    def run_child(self, link, other_end, afresh):
         """All of a child's life; gives its exit code."""
         _die_with(self.pid)
+        for sock in [self.first.sock, other_end, *(child.link.sock for child in self.children)]:
+            if sock is not None:
+                sock.detach()
+        self.epoll.close()
+        _close_others([link.fileno()])
+        _libc.prctl(PR_SET_NAME, os.fsencode(os.path.basename(sys.executable)))
+        _rehearse()
+        _, fds, _, _ = socket.recv_fds(link, 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        link_fd = link.detach()
         body_fd, cwd_fd, *rest = fds
         std_fds, user_fds = rest[:3], rest[3:]
         body = Body(body_fd)
         _enter(body, cwd_fd, std_fds)
         if afresh:
             _execute(body_fd, link_fd, user_fds)
-        self.epoll.close()
-        for requester in [self.first, *(child.link for child in self.children)]:
-            if requester.sock is not None:
-                requester.sock.detach()
-        _close_others([link_fd, *user_fds])
+        for fd in (body_fd, cwd_fd, *std_fds):
+            os.close(fd)
         _announce_link(KIND_PYTHON, link_fd, self.fingerprint)
-        _libc.prctl(PR_SET_NAME, os.fsencode(os.path.basename(sys.executable)))
-        preparation = self.preparation
-        return _run(body, user_fds, preparation)
+        return _run(body, user_fds, self.preparation)
 
 
 # Getting ready.
