@@ -70,7 +70,7 @@ mp_micro_lock_try (MpMicroLock *lock)
 
   if (G_UNLIKELY (self->tid == 0))
     mp_micro_lock_setup_thread ();
-  self->list->list_op_pending = (struct robust_list *) ((char *) lock - self->list->futex_offset);
+  self->list->list_op_pending = (gpointer) ((char *) lock - self->list->futex_offset);
   atomic_signal_fence (memory_order_seq_cst);
   return atomic_compare_exchange_strong_explicit (lock,
                                                   &expected,

@@ -10,9 +10,7 @@ G_BEGIN_DECLS
 /* A handle is (s kind, u version, a{sv} layout, ah indexes into the fd list). */
 #define MP_HANDLE_TYPE "(sua{sv}ah)"
 
-typedef MpShareable *(*MpShareableImport) (GVariant    *handle,
-                                           GUnixFDList *fd_list,
-                                           GError     **error);
+typedef MpShareable *(*MpShareableImport) (GVariant *handle, GUnixFDList *fd_list, GError **error);
 
 /* Called by each shareable type from a constructor function of its file, so
  * that a handle can be imported before the type was ever used. */

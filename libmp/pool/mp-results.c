@@ -174,7 +174,7 @@ mp_results_pack (MpResults *self, guint max, GByteArray *bytes)
   memcpy (bytes->data + start, &n, sizeof n);
   for (guint32 i = 0; i < n; i++)
     {
-      MpResult result;
+      MpResult result = { 0 };
       guint32 head[4];
 
       mp_results_take (self, &result);

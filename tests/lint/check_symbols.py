@@ -55,8 +55,7 @@ def declared(header, problems):
 def main(arguments):
     """Compare the three lists."""
     update = '--update' in arguments
-    partial = '--partial' in arguments
-    library, *headers = [argument for argument in arguments if not argument.startswith('--')]
+    library, *headers = [argument for argument in arguments if argument != '--update']
     problems = []
     in_headers = set()
     for header in headers:
@@ -64,8 +63,6 @@ def main(arguments):
     in_library = exported(library)
     problems += [f'exported, but in no installed header: {name}'
                  for name in sorted(in_library - in_headers)]
-    if partial:
-        tree.report(problems)
     problems += [f'declared, but not exported: {name}' for name in sorted(in_headers - in_library)]
     problems += [f'exported, but other libraries export it too: {name}'
                  for name in sorted(in_library & FORBIDDEN)]
