@@ -160,14 +160,16 @@ static gboolean
 count_in_pool (Counts *counts, GPtrArray *files, guint n_workers, GError **error)
 {
   guint n_parts = MIN (files->len, n_workers * PARTS_A_WORKER);
-  g_autoptr (MpPool) pool = mp_pool_new (NULL, n_workers, error);
+  g_autoptr (MpPool) pool = NULL;
   g_autoptr (MpJob) job = NULL;
   GVariantBuilder parts;
 
+  /* mp_pool_new() with one more property: should a worker be killed, its task
+   * is tried again in another one. */
+  pool =
+    g_initable_new (MP_TYPE_POOL, NULL, error, "n-workers", n_workers, "max-attempts", 3, NULL);
   if (pool == NULL)
     return FALSE;
-  /* Should a worker be killed, its task is tried again in another one. */
-  g_object_set (pool, "max-attempts", 3, NULL);
 
   /* Every n-th file is a part: big and small ones are well mixed. */
   g_variant_builder_init (&parts, G_VARIANT_TYPE ("av"));
