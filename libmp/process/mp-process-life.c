@@ -487,11 +487,12 @@ join_cancelled_cb (GCancellable *cancellable, gpointer user_data)
   Join *found = NULL;
 
   g_mutex_lock (&self->mutex);
-  for (GList *l = self->joins.head; l != NULL && found == NULL; l = l->next)
+  for (GList *l = self->joins.head; l != NULL; l = l->next)
     if (((Join *) l->data)->task == task)
       {
         found = l->data;
         g_queue_delete_link (&self->joins, l);
+        break;
       }
   g_mutex_unlock (&self->mutex);
   if (found != NULL)

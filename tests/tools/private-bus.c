@@ -152,8 +152,7 @@ start_bus (const char *config, const char *log)
   return pid;
 }
 
-static void __attribute__ ((noreturn))
-exec_command (char **argv, const sigset_t *mask)
+static void __attribute__ ((noreturn)) exec_command (char **argv, const sigset_t *mask)
 {
   sigprocmask (SIG_SETMASK, mask, NULL);
   execvp (argv[0], argv);
