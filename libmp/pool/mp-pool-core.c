@@ -35,6 +35,7 @@ mp_pool_core_new (MpContext *context,
                   guint max_tasks_per_worker,
                   guint max_attempts,
                   GBytes *worker_data,
+                  GUnixFDList *worker_fd_list,
                   GError **error)
 {
   g_autoptr (MpPoolCore) self = g_new0 (MpPoolCore, 1);
@@ -47,6 +48,7 @@ mp_pool_core_new (MpContext *context,
   self->max_tasks_per_worker = max_tasks_per_worker;
   self->max_attempts = max_attempts;
   self->worker_data = worker_data != NULL ? g_bytes_ref (worker_data) : NULL;
+  g_set_object (&self->worker_fd_list, worker_fd_list);
   self->announcers = g_ptr_array_new ();
   self->exits = g_array_new (FALSE, FALSE, sizeof (MpPoolExit));
   self->workers = g_new0 (MpPoolWorker *, n_workers);
@@ -102,6 +104,7 @@ mp_pool_core_unref (MpPoolCore *self)
   g_clear_pointer (&self->announcers, g_ptr_array_unref);
   g_clear_pointer (&self->exits, g_array_unref);
   g_clear_pointer (&self->worker_data, g_bytes_unref);
+  g_clear_object (&self->worker_fd_list);
   g_clear_pointer (&self->touched, g_ptr_array_unref);
   g_clear_object (&self->context);
   g_clear_error (&self->broken);

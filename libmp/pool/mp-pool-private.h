@@ -186,6 +186,7 @@ struct _MpPoolCore
   guint max_tasks_per_worker;
   guint max_attempts;
   GBytes *worker_data;
+  GUnixFDList *worker_fd_list; /* nullable */
 
   /* NULL once the pool has ended. */
   MpRing *tasks;
@@ -267,6 +268,7 @@ MpPoolCore *mp_pool_core_new (MpContext *context,
                               guint max_tasks_per_worker,
                               guint max_attempts,
                               GBytes *worker_data,
+                              GUnixFDList *worker_fd_list,
                               GError **error);
 MpPoolCore *mp_pool_core_ref (MpPoolCore *self);
 void mp_pool_core_unref (MpPoolCore *self);

@@ -57,6 +57,22 @@ mp_pool_worker_build_handle (MpPoolCore *core, guint index, GUnixFDList *fd_list
   return g_variant_ref_sink (g_variant_new ("(sua{sv}ah)", MP_POOL_HANDLE_KIND, 1, &layout, &fds));
 }
 
+static GUnixFDList *
+mp_pool_copy_fd_list (GUnixFDList *original, GError **error)
+{
+  g_autoptr (GUnixFDList) copy = g_unix_fd_list_new ();
+  const int *fds;
+  int n_fds = 0;
+
+  if (original == NULL)
+    return g_steal_pointer (&copy);
+  fds = g_unix_fd_list_peek_fds (original, &n_fds);
+  for (int i = 0; i < n_fds; i++)
+    if (g_unix_fd_list_append (copy, fds[i], error) < 0)
+      return NULL;
+  return g_steal_pointer (&copy);
+}
+
 static void
 mp_pool_worker_free (MpPoolWorker *self)
 {
@@ -71,10 +87,13 @@ static void mp_pool_worker_exited_cb (MpProcess *process, gpointer user_data);
 static MpPoolWorker *
 mp_pool_worker_new (MpPoolCore *core, guint index, GError **error)
 {
-  g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
-  g_autoptr (GVariant) handle = mp_pool_worker_build_handle (core, index, fd_list, error);
+  g_autoptr (GUnixFDList) fd_list = mp_pool_copy_fd_list (core->worker_fd_list, error);
+  g_autoptr (GVariant) handle = NULL;
   MpPoolWorker *self;
 
+  if (fd_list == NULL)
+    return NULL;
+  handle = mp_pool_worker_build_handle (core, index, fd_list, error);
   if (handle == NULL)
     return NULL;
   self = g_new0 (MpPoolWorker, 1);

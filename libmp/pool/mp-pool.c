@@ -49,6 +49,7 @@ struct _MpPool
   guint max_tasks_per_worker;
   guint max_attempts;
   GBytes *worker_data;
+  GUnixFDList *worker_fd_list;
 
   /* NULL unless the pool was initialised. */
   MpPoolCore *core;
@@ -72,6 +73,7 @@ enum
   PROP_MAX_TASKS_PER_WORKER,
   PROP_MAX_ATTEMPTS,
   PROP_WORKER_DATA,
+  PROP_WORKER_FD_LIST,
   PROP_CLOSED,
   PROP_BROKEN,
   PROP_N_BUSY,
@@ -116,6 +118,7 @@ mp_pool_dispose (GObject *object)
   g_clear_pointer (&self->core, mp_pool_core_unref);
   g_clear_object (&self->context);
   g_clear_pointer (&self->worker_data, g_bytes_unref);
+  g_clear_object (&self->worker_fd_list);
 
   G_OBJECT_CLASS (mp_pool_parent_class)->dispose (object);
 }
@@ -141,6 +144,9 @@ mp_pool_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec 
       break;
     case PROP_WORKER_DATA:
       g_value_set_boxed (value, self->worker_data);
+      break;
+    case PROP_WORKER_FD_LIST:
+      g_value_set_object (value, self->worker_fd_list);
       break;
     case PROP_CLOSED:
       g_value_set_boolean (value, self->core != NULL && mp_pool_get_closed (self));
@@ -180,6 +186,9 @@ mp_pool_set_property (GObject *object, guint prop_id, const GValue *value, GPara
       break;
     case PROP_WORKER_DATA:
       self->worker_data = g_value_dup_boxed (value);
+      break;
+    case PROP_WORKER_FD_LIST:
+      self->worker_fd_list = g_value_dup_object (value);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -240,6 +249,18 @@ mp_pool_install_construct_properties (void)
    */
   properties[PROP_WORKER_DATA] =
     g_param_spec_boxed ("worker-data", NULL, NULL, G_TYPE_BYTES, flags);
+
+  /**
+   * MpPool:worker-fd-list: (getter get_worker_fd_list)
+   *
+   * Descriptors that go with [property@Mp.Pool:worker-data]: each worker has
+   * copies of them, with the same indexes, at the front of the list that its
+   * task gets, see [method@Mp.Task.get_fd_list].
+   *
+   * Since: 0.1
+   */
+  properties[PROP_WORKER_FD_LIST] =
+    g_param_spec_object ("worker-fd-list", NULL, NULL, G_TYPE_UNIX_FD_LIST, flags);
 }
 
 static void
@@ -368,6 +389,7 @@ mp_pool_initable_init (GInitable *initable, GCancellable *cancellable, GError **
                                  self->max_tasks_per_worker,
                                  self->max_attempts,
                                  self->worker_data,
+                                 self->worker_fd_list,
                                  error);
   if (self->core == NULL)
     return FALSE;
@@ -528,6 +550,24 @@ mp_pool_get_worker_data (MpPool *self)
   g_return_val_if_fail (MP_IS_POOL (self), NULL);
 
   return self->worker_data;
+}
+
+/**
+ * mp_pool_get_worker_fd_list: (get-property worker-fd-list)
+ * @self: a pool
+ *
+ * The descriptors that each worker gets at its start.
+ *
+ * Returns: (transfer none) (nullable): the list
+ *
+ * Since: 0.1
+ */
+GUnixFDList *
+mp_pool_get_worker_fd_list (MpPool *self)
+{
+  g_return_val_if_fail (MP_IS_POOL (self), NULL);
+
+  return self->worker_fd_list;
 }
 
 /**

@@ -8,6 +8,7 @@
 #endif
 
 #include <gio/gio.h>
+#include <gio/gunixfdlist.h>
 
 #include "../process/mp-context.h"
 #include "mp-job.h"
@@ -32,6 +33,8 @@ MP_AVAILABLE_IN_ALL
 guint mp_pool_get_max_attempts (MpPool *self);
 MP_AVAILABLE_IN_ALL
 GBytes *mp_pool_get_worker_data (MpPool *self);
+MP_AVAILABLE_IN_ALL
+GUnixFDList *mp_pool_get_worker_fd_list (MpPool *self);
 MP_AVAILABLE_IN_ALL
 guint mp_pool_get_n_pending (MpPool *self);
 MP_AVAILABLE_IN_ALL
