@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include <glib.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+G_BEGIN_DECLS
+
+/* How many descriptors this process has open. */
+static inline guint
+test_count_fds (void)
+{
+  g_autoptr (GDir) dir = g_dir_open ("/proc/self/fd", 0, NULL);
+  guint n = 0;
+
+  while (g_dir_read_name (dir) != NULL)
+    n++;
+  return n;
+}
+
+/* Runs @body in a forked process that ends with what it returns as its code,
+ * and dies with this one. */
+static inline GPid
+test_fork (int (*body) (gpointer data), gpointer data)
+{
+  GPid parent = getpid (), pid = fork ();
+
+  if (pid == 0)
+    {
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      _exit (getppid () == parent ? body (data) : 1);
+    }
+  g_assert_cmpint (pid, >, 0);
+  return pid;
+}
+
+/* Waits for @pid; its exit code, or its signal, negative. */
+static inline int
+test_join (GPid pid)
+{
+  int status = 0;
+
+  while (waitpid (pid, &status, 0) != pid)
+    ;
+  return WIFEXITED (status) ? WEXITSTATUS (status) : -WTERMSIG (status);
+}
+
+static inline void
+test_kill (GPid pid)
+{
+  g_assert_no_errno (kill (pid, SIGKILL));
+  g_assert_cmpint (test_join (pid), ==, -SIGKILL);
+}
+
+/* Waits until the process stands still: 'S' asleep, 'T' stopped. */
+static inline void
+test_wait_state (GPid pid, char state)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid);
+  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+
+  for (;;)
+    {
+      g_autofree char *text = NULL;
+      const char *after = NULL;
+
+      if (g_file_get_contents (path, &text, NULL, NULL))
+        after = g_strrstr (text, ") ");
+      if (after != NULL && after[2] == state)
+        return;
+      g_assert_cmpint (g_get_monotonic_time (), <, end);
+      g_thread_yield ();
+    }
+}
+
+G_END_DECLS
