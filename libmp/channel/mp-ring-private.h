@@ -114,7 +114,8 @@ MpRingStatus mp_ring_take (MpRing *self,
                            GCancellable *cancellable,
                            gsize *n_taken);
 /* Until a get (G_IO_IN) or a put (G_IO_OUT) of something small would find what
- * it needs, or the ring is closed; only a hint. */
+ * it needs, or the ring is closed; only a hint. Who returns from here has been
+ * woken in the place of others, and should then try. */
 MpRingStatus mp_ring_wait (MpRing *self, GIOCondition condition, gint64 deadline);
 
 guint32 mp_ring_get_length (MpRing *self);
