@@ -16,6 +16,7 @@ struct _MpServiceJob
 
   MpServiceObject *object; /* owns this one until it ends */
   MpJob *job;
+  MpServiceResult result;
   double linger;
   guint linger_timer;
   guint progress_timer; /* runs while news of progress must wait */
@@ -154,16 +155,20 @@ handle_wait (MpDBusJob *dbus_job, GDBusMethodInvocation *invocation, GVariant *a
 
 /* --- GetResult ---------------------------------------------------------- */
 
-/* The answer of a finished job, or NULL with the error it is to be answered
- * with. */
-static GVariant *
-build_answer (MpServiceJob *self, GError **error)
+GVariant *
+mp_service_job_dup_value (MpJob *job, MpServiceResult result, GError **error)
 {
-  g_autoptr (GVariant) value = mp_job_get_result (self->job, error);
+  g_autoptr (GVariant) value = mp_job_get_result (job, error);
 
+  if (value != NULL && result == MP_SERVICE_RESULT_ONLY_ITEM)
+    {
+      g_autoptr (GVariant) items = g_steal_pointer (&value);
+
+      g_variant_get_child (items, 0, "v", &value);
+    }
   if (value == NULL || !mp_service_value_check (value, error))
     return NULL;
-  return g_variant_ref_sink (g_variant_new ("(v)", value));
+  return g_steal_pointer (&value);
 }
 
 /* The result is given away, and with it the job, only when the caller is
@@ -172,7 +177,7 @@ static void
 caller_verified (gboolean present, gpointer user_data)
 {
   g_autoptr (Waiter) waiter = user_data;
-  g_autoptr (GVariant) answer = NULL;
+  g_autoptr (GVariant) value = NULL;
   g_autoptr (GError) error = NULL;
   MpServiceStop stop;
 
@@ -184,9 +189,9 @@ caller_verified (gboolean present, gpointer user_data)
       mp_service_wait_fail (waiter->wait, NULL);
       return;
     }
-  answer = build_answer (waiter->self, &error);
-  if (answer != NULL)
-    mp_service_wait_answer (waiter->wait, answer, NULL);
+  value = mp_service_job_dup_value (waiter->self->job, waiter->self->result, &error);
+  if (value != NULL)
+    mp_service_wait_answer (waiter->wait, g_variant_new ("(v)", value), NULL);
   else
     mp_service_wait_fail_with (waiter->wait, error, "CallbackFailed");
   if (!waiter->keep && waiter->self->object != NULL)
@@ -290,14 +295,15 @@ peer_gone (MpServicePeers *peers, const char *name, gpointer user_data)
   linger (self);
 }
 
+/* A single task that never said how far it is has nothing to show. */
 static void
 show_progress (MpServiceJob *self)
 {
   double progress = mp_job_get_progress (self->job);
-  gboolean valid = progress >= 0.0 && progress <= 1.0;
 
-  mp_dbus_job_set_progress (MP_DBUS_JOB (self), valid ? progress : 0.0);
-  mp_dbus_job_set_progress_valid (MP_DBUS_JOB (self), valid);
+  mp_dbus_job_set_progress (MP_DBUS_JOB (self), progress);
+  mp_dbus_job_set_progress_valid (MP_DBUS_JOB (self),
+                                  progress > 0.0 || mp_job_get_n_total (self->job) > 1);
 }
 
 static gboolean
@@ -446,6 +452,7 @@ mp_service_job_iface_init (MpDBusJobIface *iface)
 MpServiceObject *
 mp_service_job_create (MpServiceIdentity *identity,
                        MpJob *job,
+                       MpServiceResult result,
                        const char *operation,
                        GVariantDict *options)
 {
@@ -467,10 +474,12 @@ mp_service_job_create (MpServiceIdentity *identity,
                        "",
                        NULL);
   self->job = g_object_ref (job);
+  self->result = result;
   self->linger = MP_SERVICE_JOB_LINGER_DEFAULT;
   g_variant_dict_lookup (options, "linger", "d", &self->linger);
   self->object = mp_service_object_new (identity, G_DBUS_INTERFACE_SKELETON (self));
   show_state (self);
+  show_progress (self);
 
   g_signal_connect_object (peers, "peer-gone", G_CALLBACK (peer_gone), self, 0);
   g_signal_connect_object (self->object, "ended", G_CALLBACK (object_ended), self, 0);

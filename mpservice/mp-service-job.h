@@ -18,10 +18,22 @@ G_DECLARE_FINAL_TYPE (MpServiceJob, mp_service_job, MP, SERVICE_JOB, MpDBusJobSk
 /* For the option "linger": 0.0 to 3600.0. */
 gboolean mp_service_job_check_linger (const char *key, GVariant *value, GError **error);
 
+/* Whether the value of a job is the array that the library gives, or what is in
+ * it: arguments that are to be spread come as a map over one item. */
+typedef enum
+{
+  MP_SERVICE_RESULT_WHOLE,
+  MP_SERVICE_RESULT_ONLY_ITEM,
+} MpServiceResult;
+
+/* The value of a finished job, fit for the bus, or its error. */
+GVariant *mp_service_job_dup_value (MpJob *job, MpServiceResult result, GError **error);
+
 /* A job and its object on the bus; the caller adds it to the service. Consumes
  * @identity. @options know "linger". */
 MpServiceObject *mp_service_job_create (MpServiceIdentity *identity,
                                         MpJob *job,
+                                        MpServiceResult result,
                                         const char *operation,
                                         GVariantDict *options);
 

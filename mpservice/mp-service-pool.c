@@ -145,17 +145,7 @@ check_function (const char *function, GError **error)
   return FALSE;
 }
 
-static GVariant *
-build_arguments (GVariant *args, GVariantDict *options)
-{
-  g_autoptr (GVariant) kwargs =
-    g_variant_dict_lookup_value (options, "kwargs", G_VARIANT_TYPE_VARDICT);
-
-  if (kwargs == NULL)
-    kwargs = g_variant_ref_sink (g_variant_new ("a{sv}", NULL));
-  return g_variant_ref_sink (g_variant_new ("(@av@a{sv})", args, kwargs));
-}
-
+/* Arguments that are spread are what a starmap does: here, over one item. */
 static MpJob *
 submit_call (MpServicePool *self,
              const char *function,
@@ -163,9 +153,18 @@ submit_call (MpServicePool *self,
              GVariantDict *options,
              GError **error)
 {
-  g_autoptr (GVariant) arguments = build_arguments (args, options);
+  g_autoptr (GVariant) kwargs =
+    g_variant_dict_lookup_value (options, "kwargs", G_VARIANT_TYPE_VARDICT);
+  GVariant *item;
 
-  return mp_pool_submit (self->pool, function, arguments, error);
+  if (kwargs == NULL)
+    kwargs = g_variant_ref_sink (g_variant_new ("a{sv}", NULL));
+  item = g_variant_new_variant (g_variant_new ("(@av@a{sv})", args, kwargs));
+  return mp_pool_submit_starmap (self->pool,
+                                 function,
+                                 g_variant_new_array (G_VARIANT_TYPE_VARIANT, &item, 1),
+                                 1,
+                                 error);
 }
 
 /* The checks of every method that calls functions, in one place: the filtered
@@ -206,8 +205,8 @@ apply_done (GObject *source, GAsyncResult *result, gpointer user_data)
       mp_service_wait_fail (waiter->wait, NULL);
       return;
     }
-  value = mp_job_get_result (job, &error);
-  if (value != NULL && mp_service_value_check (value, &error))
+  value = mp_service_job_dup_value (job, MP_SERVICE_RESULT_ONLY_ITEM, &error);
+  if (value != NULL)
     mp_service_wait_answer (waiter->wait, g_variant_new ("(v)", value), NULL);
   else
     mp_service_wait_fail_with (waiter->wait, error, "CallbackFailed");
@@ -270,6 +269,7 @@ answer_with_job (MpServicePool *self,
                  GDBusMethodInvocation *invocation,
                  MpServiceIdentity *identity,
                  MpJob *job,
+                 MpServiceResult result,
                  const char *operation,
                  GVariantDict *options,
                  GError *error)
@@ -285,7 +285,11 @@ answer_with_job (MpServicePool *self,
       mp_service_return_error (invocation, error, "Failed");
       return G_DBUS_METHOD_INVOCATION_HANDLED;
     }
-  object = mp_service_job_create (g_steal_pointer (&owned_identity), owned_job, operation, options);
+  object = mp_service_job_create (g_steal_pointer (&owned_identity),
+                                  owned_job,
+                                  result,
+                                  operation,
+                                  options);
   if (mp_service_add_object (service, object, &export_error))
     g_dbus_method_invocation_return_value (invocation,
                                            g_variant_new ("(o)",
@@ -316,7 +320,14 @@ handle_apply_async (MpDBusPool *dbus_pool,
     identity = reserve_job (self, invocation, options, &error);
   if (identity != NULL)
     job = submit_call (self, function, args, options, &error);
-  return answer_with_job (self, invocation, identity, job, function, options, error);
+  return answer_with_job (self,
+                          invocation,
+                          identity,
+                          job,
+                          MP_SERVICE_RESULT_ONLY_ITEM,
+                          function,
+                          options,
+                          error);
 }
 
 static gboolean
@@ -341,7 +352,14 @@ handle_map (MpDBusPool *dbus_pool,
       g_variant_dict_lookup (options, "chunk-size", "u", &chunk_size);
       job = mp_pool_submit_map (self->pool, function, items, chunk_size, &error);
     }
-  return answer_with_job (self, invocation, identity, job, function, options, error);
+  return answer_with_job (self,
+                          invocation,
+                          identity,
+                          job,
+                          MP_SERVICE_RESULT_WHOLE,
+                          function,
+                          options,
+                          error);
 }
 
 /* The argument of mp.command: as, or (asa{sv}) with options. */
@@ -424,7 +442,14 @@ handle_run (MpDBusPool *dbus_pool,
 
       job = mp_pool_submit (self->pool, "mp.command", command, &error);
     }
-  return answer_with_job (self, invocation, identity, job, operation, options, error);
+  return answer_with_job (self,
+                          invocation,
+                          identity,
+                          job,
+                          MP_SERVICE_RESULT_WHOLE,
+                          operation,
+                          options,
+                          error);
 }
 
 /* --- the end ------------------------------------------------------------- */
