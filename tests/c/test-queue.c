@@ -1,0 +1,886 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include <string.h>
+
+#include "libmp.h"
+#include "test-util.h"
+
+#define FAR (20 * G_USEC_PER_SEC)
+
+static MpQueue *
+queue_new (guint max_items, guint64 max_bytes)
+{
+  g_autoptr (GError) error = NULL;
+  MpQueue *queue = mp_queue_new (max_items, max_bytes, &error);
+
+  g_assert_no_error (error);
+  return queue;
+}
+
+static void
+put_number (MpQueue *queue, gint32 number)
+{
+  g_autoptr (GError) error = NULL;
+
+  mp_queue_put (queue, g_variant_new_int32 (number), FAR, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static gint32
+get_number (MpQueue *queue)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value = mp_queue_get (queue, FAR, NULL, &error);
+
+  g_assert_no_error (error);
+  return g_variant_get_int32 (value);
+}
+
+static void
+assert_get_fails (MpQueue *queue, gint64 timeout, int code)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (mp_queue_get (queue, timeout, NULL, &error));
+  g_assert_error (error, MP_ERROR, code);
+}
+
+static void
+assert_put_fails (MpQueue *queue, gint64 timeout, int code)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (mp_queue_put (queue, g_variant_new_int32 (0), timeout, NULL, &error));
+  g_assert_error (error, MP_ERROR, code);
+}
+
+static void
+test_properties (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (5, 1000);
+  guint max_items, length;
+  guint64 max_bytes;
+  gboolean closed;
+
+  g_test_summary ("Properties and their getters agree");
+  put_number (queue, 1);
+  g_object_get (queue,
+                "max-items",
+                &max_items,
+                "max-bytes",
+                &max_bytes,
+                "length",
+                &length,
+                "closed",
+                &closed,
+                NULL);
+  g_assert_cmpuint (max_items, ==, 5);
+  g_assert_cmpuint (max_bytes, ==, 1000);
+  g_assert_cmpuint (length, ==, 1);
+  g_assert_false (closed);
+  g_assert_cmpuint (mp_queue_get_max_items (queue), ==, 5);
+  g_assert_cmpuint (mp_queue_get_max_bytes (queue), ==, 1000);
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 1);
+  g_assert_false (mp_queue_get_closed (queue));
+}
+
+static void
+test_invalid (void)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("A bound that cannot be");
+  g_assert_null (mp_queue_new (0, G_MAXUINT64, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT);
+}
+
+static void
+test_values (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  g_autoptr (GVariant) kept = g_variant_ref_sink (g_variant_new_parsed ("{'a': <(1, 'x')>}"));
+  g_autoptr (GVariant) back = NULL;
+  g_autoptr (GVariant) unit = NULL;
+
+  g_test_summary ("Values of any type, floating or not, in order");
+  g_assert_true (mp_queue_put (queue, kept, 0, NULL, NULL));
+  g_assert_true (mp_queue_put (queue, g_variant_new ("()"), 0, NULL, NULL));
+  put_number (queue, 3);
+  back = mp_queue_get (queue, 0, NULL, NULL);
+  g_assert_cmpvariant (back, kept);
+  g_assert_false (g_variant_is_floating (back));
+  unit = mp_queue_get (queue, 0, NULL, NULL);
+  g_assert_cmpstr (g_variant_get_type_string (unit), ==, "()");
+  g_assert_cmpint (get_number (queue), ==, 3);
+  assert_get_fails (queue, 0, MP_ERROR_EMPTY);
+}
+
+static void
+test_timeouts (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (1, 0);
+  gint64 start = g_get_monotonic_time ();
+
+  g_test_summary ("Empty and full, at once and after a while");
+  assert_get_fails (queue, 0, MP_ERROR_EMPTY);
+  assert_get_fails (queue, 20000, MP_ERROR_EMPTY);
+  g_assert_cmpint (g_get_monotonic_time () - start, >=, 20000);
+  put_number (queue, 1);
+  start = g_get_monotonic_time ();
+  assert_put_fails (queue, 0, MP_ERROR_FULL);
+  assert_put_fails (queue, 20000, MP_ERROR_FULL);
+  g_assert_cmpint (g_get_monotonic_time () - start, >=, 20000);
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 1);
+  g_assert_cmpint (get_number (queue), ==, 1);
+}
+
+static void
+test_too_big (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 1000);
+  g_autofree guint8 *data = g_malloc0 (2000);
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("What never fits is told at once, with both sizes");
+  g_assert_true (mp_queue_put_payload (queue, data, 1000, MP_CODEC_RAW, -1, NULL, NULL));
+  g_assert_false (mp_queue_put_payload (queue, data, 1009, MP_CODEC_RAW, -1, NULL, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_LIMIT);
+  g_assert_nonnull (strstr (error->message, "1009"));
+  g_assert_nonnull (strstr (error->message, "1000"));
+}
+
+static void
+test_many (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (4, 0);
+  GVariant *values[3], **taken;
+  g_autoptr (GError) error = NULL;
+  gsize n = 99;
+
+  g_test_summary ("Many at once: all or none, and what there is");
+  for (gint32 i = 0; i < 3; i++)
+    values[i] = g_variant_new_int32 (i);
+  g_assert_true (mp_queue_put_many (queue, values, 3, 0, NULL, NULL));
+  for (gint32 i = 0; i < 3; i++)
+    values[i] = g_variant_new_int32 (10 + i);
+  g_assert_false (mp_queue_put_many (queue, values, 3, 1000, NULL, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_FULL);
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 3);
+  taken = mp_queue_get_many (queue, 10, 0, &n, NULL, NULL);
+  g_assert_cmpuint (n, ==, 3);
+  for (gint32 i = 0; i < 3; i++)
+    {
+      g_assert_cmpint (g_variant_get_int32 (taken[i]), ==, i);
+      g_variant_unref (taken[i]);
+    }
+  g_free (taken);
+  g_clear_error (&error);
+  g_assert_null (mp_queue_get_many (queue, 10, 0, &n, NULL, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_EMPTY);
+  g_assert_cmpuint (n, ==, 0);
+  g_assert_true (mp_queue_put_many (queue, NULL, 0, 0, NULL, NULL));
+}
+
+static void
+test_payload (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  const guint8 *data;
+  gsize length;
+  guint codec;
+  int try_codec;
+
+  g_test_summary ("Bytes with a codec");
+  mp_queue_put_payload (queue, (const guint8 *) "pickle", 6, MP_CODEC_PICKLE, 0, NULL, NULL);
+  mp_queue_put_payload (queue, NULL, 0, MP_CODEC_RAW, 0, NULL, NULL);
+  mp_queue_put_payload (queue, (const guint8 *) "{}", 2, MP_CODEC_JSON, 0, NULL, NULL);
+  /* A pickle is left for whoever can read it. */
+  assert_get_fails (queue, 0, MP_ERROR_NOT_SUPPORTED);
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 3);
+  data = mp_queue_get_payload (queue, 0, &length, &codec, NULL, NULL);
+  g_assert_cmpmem (data, length, "pickle", 6);
+  g_assert_cmpuint (codec, ==, MP_CODEC_PICKLE);
+  data = mp_queue_get_payload (queue, 0, &length, &codec, NULL, NULL);
+  g_assert_nonnull (data);
+  g_assert_cmpuint (length, ==, 0);
+  bytes = mp_queue_get_bytes (queue, 0, &codec, NULL, NULL);
+  g_assert_cmpmem (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), "{}", 2);
+  g_assert_cmpuint (codec, ==, MP_CODEC_JSON);
+  g_assert_null (mp_queue_get_payload (queue, 0, &length, &codec, NULL, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_EMPTY);
+
+  g_assert_null (mp_queue_try_get_payload (queue, &length, &try_codec));
+  g_assert_cmpint (try_codec, ==, -1);
+  mp_queue_put_payload (queue, (const guint8 *) "x", 1, MP_CODEC_RAW, 0, NULL, NULL);
+  mp_queue_close (queue);
+  data = mp_queue_try_get_payload (queue, &length, &try_codec);
+  g_assert_cmpmem (data, length, "x", 1);
+  g_assert_cmpint (try_codec, ==, MP_CODEC_RAW);
+  g_assert_null (mp_queue_try_get_payload (queue, &length, &try_codec));
+  g_assert_cmpint (try_codec, ==, -2);
+}
+
+static void
+test_packed (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  guint32 lengths[] = { 3, 0, 5 };
+  const guint8 *packed;
+  g_autofree guint32 *words = NULL;
+  g_autoptr (GError) error = NULL;
+  gsize length;
+
+  g_test_summary ("Many in one array of bytes");
+  g_assert_true (mp_queue_put_packed (queue,
+                                      (const guint8 *) "onethree",
+                                      8,
+                                      (const guint8 *) lengths,
+                                      sizeof lengths,
+                                      MP_CODEC_PICKLE,
+                                      0,
+                                      NULL,
+                                      NULL));
+  mp_queue_put_payload (queue, (const guint8 *) "last", 4, MP_CODEC_JSON, 0, NULL, NULL);
+  packed = mp_queue_get_packed (queue, 100, 0, &length, NULL, NULL);
+  g_assert_cmpuint (length, ==, 4 + 4 * 4 * 2 + 12);
+  words = g_memdup2 (packed, length);
+  g_assert_cmpuint (words[0], ==, 4);
+  g_assert_cmpuint (words[1], ==, 3);
+  g_assert_cmpuint (words[2], ==, 0);
+  g_assert_cmpuint (words[3], ==, 5);
+  g_assert_cmpuint (words[4], ==, 4);
+  g_assert_cmpuint (words[5], ==, MP_CODEC_PICKLE);
+  g_assert_cmpuint (words[8], ==, MP_CODEC_JSON);
+  g_assert_cmpmem (&words[9], 12, "onethreelast", 12);
+
+  g_assert_null (mp_queue_get_packed (queue, 100, 0, &length, NULL, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_EMPTY);
+  g_clear_error (&error);
+  g_assert_false (mp_queue_put_packed (queue,
+                                       (const guint8 *) "onethree",
+                                       7,
+                                       (const guint8 *) lengths,
+                                       sizeof lengths,
+                                       MP_CODEC_RAW,
+                                       0,
+                                       NULL,
+                                       &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT);
+}
+
+static void
+test_packed_big (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  gsize size = 3 * 1000 * 1000, length;
+  g_autofree guint8 *data = g_malloc (size);
+  guint32 n_got = 0, n_calls = 0;
+
+  g_test_summary ("A batch is cut where it gets too big, and nothing is lost or moved");
+  for (guint32 i = 0; i < 20; i++)
+    {
+      memset (data, (int) i, size);
+      mp_queue_put_payload (queue, data, size, MP_CODEC_RAW, 0, NULL, NULL);
+    }
+  while (n_got < 20)
+    {
+      const guint8 *packed = mp_queue_get_packed (queue, 100, 0, &length, NULL, NULL);
+      const guint32 *words = (const guint32 *) (gconstpointer) packed;
+      const guint8 *bytes;
+
+      g_assert_nonnull (packed);
+      bytes = packed + 4 + 8 * words[0];
+      for (guint32 i = 0; i < words[0]; i++, n_got++)
+        {
+          g_assert_cmpuint (words[1 + i], ==, size);
+          g_assert_cmpuint (words[1 + words[0] + i], ==, MP_CODEC_RAW);
+          g_assert_cmpuint (bytes[i * size], ==, n_got);
+          g_assert_cmpuint (bytes[(i + 1) * size - 1], ==, n_got);
+        }
+      n_calls++;
+    }
+  g_assert_cmpuint (n_calls, >, 1);
+}
+
+static void
+test_corrupt_value (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+
+  g_test_summary ("A message that is no value does not stay in the way");
+  mp_queue_put_payload (queue, (const guint8 *) "\377", 1, MP_CODEC_GVARIANT, 0, NULL, NULL);
+  put_number (queue, 2);
+  assert_get_fails (queue, 0, MP_ERROR_CORRUPT);
+  g_assert_cmpint (get_number (queue), ==, 2);
+}
+
+static void
+on_notify (GObject *object, GParamSpec *pspec, gpointer user_data)
+{
+  (*(guint *) user_data)++;
+}
+
+static void
+test_close (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  guint n_notified = 0;
+
+  g_test_summary ("What is in a closed queue is still delivered");
+  g_signal_connect (queue, "notify::closed", G_CALLBACK (on_notify), &n_notified);
+  put_number (queue, 1);
+  mp_queue_close (queue);
+  mp_queue_close (queue);
+  g_assert_cmpuint (n_notified, ==, 1);
+  g_assert_true (mp_queue_get_closed (queue));
+  assert_put_fails (queue, -1, MP_ERROR_CLOSED);
+  g_assert_cmpint (get_number (queue), ==, 1);
+  assert_get_fails (queue, -1, MP_ERROR_CLOSED);
+  g_assert_true (mp_queue_wait_ready (queue, G_IO_IN, -1));
+}
+
+/* Two processes */
+
+typedef struct
+{
+  MpQueue *there;
+  MpQueue *back;
+  gint32 n;
+} Pair;
+
+static int
+echo (gpointer data)
+{
+  Pair *self = data;
+
+  for (gint32 i = 0; i < self->n; i++)
+    put_number (self->back, 2 * get_number (self->there));
+  return 0;
+}
+
+static void
+run_echo (guint max_items, guint64 max_bytes)
+{
+  Pair pair = { queue_new (max_items, max_bytes), queue_new (max_items, max_bytes), 20000 };
+  GPid pid = test_fork (echo, &pair);
+  gint32 n_put = 0;
+
+  for (gint32 i = 0; i < pair.n; i++)
+    {
+      while (n_put < pair.n &&
+             mp_queue_put (pair.there, g_variant_new_int32 (n_put), 0, NULL, NULL))
+        n_put++;
+      g_assert_cmpint (get_number (pair.back), ==, 2 * i);
+    }
+  g_assert_cmpint (test_join (pid), ==, 0);
+  g_object_unref (pair.there);
+  g_object_unref (pair.back);
+}
+
+static void
+test_processes (void)
+{
+  g_test_summary ("There and back in another process, through queues of all kinds");
+  run_echo (0, 0);
+  run_echo (1, 0);
+  run_echo (0, 64);
+  run_echo (100, 1000);
+}
+
+static int
+get_closed (gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value = mp_queue_get (data, -1, NULL, &error);
+
+  return value == NULL && g_error_matches (error, MP_ERROR, MP_ERROR_CLOSED) ? 0 : 1;
+}
+
+static int
+put_closed (gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  mp_queue_put (data, g_variant_new_int32 (1), -1, NULL, &error);
+  return g_error_matches (error, MP_ERROR, MP_ERROR_CLOSED) ? 0 : 1;
+}
+
+static void
+test_close_waiting (void)
+{
+  g_autoptr (MpQueue) empty = queue_new (0, 0);
+  g_autoptr (MpQueue) full = queue_new (1, 0);
+  GPid pids[4];
+
+  g_test_summary ("Whoever waits, in any process, learns that the queue was closed");
+  put_number (full, 0);
+  for (int i = 0; i < 2; i++)
+    {
+      pids[i] = test_fork (get_closed, empty);
+      pids[2 + i] = test_fork (put_closed, full);
+    }
+  test_wait_state (pids[0], 'S');
+  test_wait_state (pids[2], 'S');
+  mp_queue_close (empty);
+  mp_queue_close (full);
+  for (int i = 0; i < 4; i++)
+    g_assert_cmpint (test_join (pids[i]), ==, 0);
+}
+
+static int
+put_then_die (gpointer data)
+{
+  put_number (data, 1);
+  put_number (data, 2);
+  kill (getpid (), SIGKILL);
+  return 1;
+}
+
+static void
+test_producer_killed (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  GPid pid = test_fork (put_then_die, queue);
+
+  g_test_summary ("What a killed producer had put is there");
+  g_assert_cmpint (test_join (pid), ==, -SIGKILL);
+  mp_queue_poke (queue);
+  g_assert_cmpint (get_number (queue), ==, 1);
+  g_assert_cmpint (get_number (queue), ==, 2);
+}
+
+/* Cancelling */
+
+static gpointer
+cancel_when_asleep (gpointer data)
+{
+  g_autoptr (GCancellable) cancellable = g_object_ref (data);
+  pid_t main_thread = getpid ();
+
+  test_wait_state (main_thread, 'S');
+  g_cancellable_cancel (cancellable);
+  return NULL;
+}
+
+static void
+test_cancel (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (1, 0);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  GThread *thread = g_thread_new ("cancel", cancel_when_asleep, cancellable);
+  gsize length;
+  guint codec;
+
+  g_test_summary ("A cancelled call does nothing, be it cancelled before or while it waits");
+  g_assert_null (mp_queue_get (queue, FAR, cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_thread_join (thread);
+
+  put_number (queue, 1);
+  g_assert_null (mp_queue_get (queue, 0, cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_null (mp_queue_get_payload (queue, 0, &length, &codec, cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 1);
+
+  g_cancellable_reset (cancellable);
+  thread = g_thread_new ("cancel", cancel_when_asleep, cancellable);
+  g_assert_false (mp_queue_put (queue, g_variant_new_int32 (2), FAR, cancellable, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_thread_join (thread);
+  g_assert_cmpint (get_number (queue), ==, 1);
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 0);
+}
+
+static void
+on_alarm (int number)
+{
+}
+
+static int
+get_despite_signals (gpointer data)
+{
+  return get_number (data) == 5 ? 0 : 1;
+}
+
+static void
+test_signals (void)
+{
+  struct sigaction action = { .sa_handler = on_alarm }, old;
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  GPid pid;
+
+  g_test_summary ("Signals do not end a get");
+  g_assert_no_errno (sigaction (SIGUSR1, &action, &old));
+  pid = test_fork (get_despite_signals, queue);
+  for (int i = 0; i < 20; i++)
+    {
+      test_wait_state (pid, 'S');
+      g_assert_no_errno (kill (pid, SIGUSR1));
+    }
+  put_number (queue, 5);
+  g_assert_cmpint (test_join (pid), ==, 0);
+  g_assert_no_errno (sigaction (SIGUSR1, &old, NULL));
+}
+
+/* Asynchronously */
+
+typedef struct
+{
+  GMainLoop *loop;
+  GAsyncResult *result;
+} Waiting;
+
+static void
+on_result (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Waiting *self = user_data;
+
+  self->result = g_object_ref (result);
+  g_main_loop_quit (self->loop);
+}
+
+static GAsyncResult *
+await (Waiting *self)
+{
+  if (self->result == NULL)
+    g_main_loop_run (self->loop);
+  return self->result;
+}
+
+static void
+waiting_clear (Waiting *self)
+{
+  g_clear_object (&self->result);
+  g_clear_pointer (&self->loop, g_main_loop_unref);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Waiting, waiting_clear)
+
+static void
+turn (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+static int
+put_later (gpointer data)
+{
+  put_number (data, 6);
+  return 0;
+}
+
+static void
+test_get_async (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  g_auto (Waiting) ready = { g_main_loop_new (NULL, FALSE), NULL };
+  g_auto (Waiting) later = { g_main_loop_new (NULL, FALSE), NULL };
+  g_autoptr (GVariant) first = NULL;
+  g_autoptr (GVariant) second = NULL;
+  g_autoptr (GError) error = NULL;
+  GPid pid;
+
+  g_test_summary ("An asynchronous get of what is there, and of what comes from another process");
+  put_number (queue, 5);
+  mp_queue_get_async (queue, NULL, on_result, &ready);
+  g_assert_null (ready.result);
+  first = mp_queue_get_finish (queue, await (&ready), &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (g_variant_get_int32 (first), ==, 5);
+  mp_queue_get_async (queue, NULL, on_result, &later);
+  turn ();
+  pid = test_fork (put_later, queue);
+  second = mp_queue_get_finish (queue, await (&later), &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (g_variant_get_int32 (second), ==, 6);
+  g_assert_cmpint (test_join (pid), ==, 0);
+}
+
+static void
+test_get_async_fails (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_auto (Waiting) cancelled = { g_main_loop_new (NULL, FALSE), NULL };
+  g_auto (Waiting) before = { g_main_loop_new (NULL, FALSE), NULL };
+  g_auto (Waiting) closed = { g_main_loop_new (NULL, FALSE), NULL };
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("An asynchronous get that is cancelled takes nothing, and closing ends it");
+  mp_queue_get_async (queue, cancellable, on_result, &cancelled);
+  turn ();
+  g_cancellable_cancel (cancellable);
+  g_assert_null (mp_queue_get_finish (queue, await (&cancelled), &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+
+  put_number (queue, 1);
+  mp_queue_get_async (queue, cancellable, on_result, &before);
+  g_assert_null (mp_queue_get_finish (queue, await (&before), &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_cmpint (get_number (queue), ==, 1);
+
+  mp_queue_get_async (queue, NULL, on_result, &closed);
+  turn ();
+  mp_queue_close (queue);
+  g_assert_null (mp_queue_get_finish (queue, await (&closed), &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_CLOSED);
+}
+
+static void
+test_get_async_late_cancel (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_auto (Waiting) waiting = { g_main_loop_new (NULL, FALSE), NULL };
+  g_autoptr (GVariant) value = NULL;
+
+  g_test_summary ("What is taken is delivered, even if it is cancelled meanwhile");
+  put_number (queue, 1);
+  mp_queue_get_async (queue, cancellable, on_result, &waiting);
+  g_cancellable_cancel (cancellable);
+  value = mp_queue_get_finish (queue, await (&waiting), NULL);
+  g_assert_nonnull (value);
+  g_assert_cmpint (g_variant_get_int32 (value), ==, 1);
+}
+
+static void
+test_get_async_dropped (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (1, 0);
+  g_auto (Waiting) waiting = { g_main_loop_new (NULL, FALSE), NULL };
+
+  g_test_summary ("A result that nobody fetches goes back, over all bounds");
+  put_number (queue, 1);
+  mp_queue_get_async (queue, NULL, NULL, NULL);
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 0);
+  turn ();
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 1);
+  mp_queue_get_async (queue, NULL, on_result, &waiting);
+  await (&waiting);
+  put_number (queue, 2);
+  mp_queue_close (queue);
+  g_clear_object (&waiting.result);
+  turn ();
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 2);
+  g_assert_cmpint (get_number (queue), ==, 2);
+  g_assert_cmpint (get_number (queue), ==, 1);
+}
+
+static void
+test_put_async (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (1, 0);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_auto (Waiting) first = { g_main_loop_new (NULL, FALSE), NULL };
+  g_auto (Waiting) second = { g_main_loop_new (NULL, FALSE), NULL };
+  g_auto (Waiting) third = { g_main_loop_new (NULL, FALSE), NULL };
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("An asynchronous put waits for room, and can be cancelled");
+  mp_queue_put_async (queue, g_variant_new_int32 (1), NULL, on_result, &first);
+  g_assert_true (mp_queue_put_finish (queue, await (&first), &error));
+  mp_queue_put_async (queue, g_variant_new_int32 (2), NULL, on_result, &second);
+  mp_queue_put_async (queue, g_variant_new_int32 (3), cancellable, on_result, &third);
+  turn ();
+  g_assert_null (second.result);
+  g_cancellable_cancel (cancellable);
+  g_assert_false (mp_queue_put_finish (queue, await (&third), &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_cmpint (get_number (queue), ==, 1);
+  g_assert_true (mp_queue_put_finish (queue, await (&second), &error));
+  g_assert_cmpint (get_number (queue), ==, 2);
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 0);
+}
+
+typedef struct
+{
+  GMainLoop *loop;
+  guint n_got;
+  gboolean destroyed;
+} Watched;
+
+static gboolean
+on_ready (MpQueue *queue, gpointer user_data)
+{
+  Watched *self = user_data;
+  g_autoptr (GVariant) value = mp_queue_get (queue, 0, NULL, NULL);
+
+  if (value != NULL)
+    self->n_got++;
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+on_destroyed (gpointer user_data)
+{
+  Watched *self = user_data;
+
+  self->destroyed = TRUE;
+  g_main_loop_quit (self->loop);
+}
+
+static int
+put_hundred_and_close (gpointer data)
+{
+  for (gint32 i = 0; i < 100; i++)
+    put_number (data, i);
+  mp_queue_close (data);
+  return 0;
+}
+
+static void
+test_watch (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (3, 0);
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  Watched watched = { .loop = loop };
+  GPid pid = test_fork (put_hundred_and_close, queue);
+
+  g_test_summary ("A watch gets all, and ends with the queue");
+  g_assert_cmpuint (mp_queue_add_watch (queue, on_ready, &watched, on_destroyed), >, 0);
+  g_main_loop_run (loop);
+  g_assert_cmpuint (watched.n_got, ==, 100);
+  g_assert_true (watched.destroyed);
+  g_assert_cmpint (test_join (pid), ==, 0);
+}
+
+static gboolean
+stop_watching (MpQueue *queue, gpointer user_data)
+{
+  (*(guint *) user_data)++;
+  return G_SOURCE_REMOVE;
+}
+
+static void
+test_source (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GSource) source = mp_queue_create_source (queue, cancellable);
+  guint n_called = 0;
+
+  g_test_summary ("A source is ready when it is cancelled");
+  g_source_set_callback (source, G_SOURCE_FUNC (stop_watching), &n_called, NULL);
+  g_source_attach (source, NULL);
+  turn ();
+  g_assert_cmpuint (n_called, ==, 0);
+  g_cancellable_cancel (cancellable);
+  turn ();
+  g_assert_cmpuint (n_called, ==, 1);
+  g_assert_true (g_source_is_destroyed (source));
+}
+
+static void
+test_leaks (void)
+{
+  guint n_fds = test_count_fds ();
+
+  g_test_summary ("A thousand queues, used in all ways, leave no descriptor behind");
+  for (int i = 0; i < 1000; i++)
+    {
+      g_autoptr (MpQueue) queue = queue_new (i % 2 == 0 ? 0 : 10, i % 3 == 0 ? 0 : 1000);
+      g_auto (Waiting) waiting = { g_main_loop_new (NULL, FALSE), NULL };
+      g_autoptr (GVariant) value = NULL;
+
+      mp_queue_get_async (queue, NULL, on_result, &waiting);
+      turn ();
+      put_number (queue, i);
+      value = mp_queue_get_finish (queue, await (&waiting), NULL);
+      g_assert_cmpint (g_variant_get_int32 (value), ==, i);
+    }
+  turn ();
+  g_assert_cmpuint (test_count_fds (), ==, n_fds);
+}
+
+/* Threads */
+
+#define N_STRESS 20000
+
+static gpointer
+put_many_numbers (gpointer data)
+{
+  for (gint32 i = 0; i < N_STRESS; i++)
+    put_number (data, i);
+  return NULL;
+}
+
+static gpointer
+sum_numbers (gpointer data)
+{
+  gint64 *sum = g_new0 (gint64, 1);
+  gint32 number;
+
+  while ((number = get_number (data)) >= 0)
+    *sum += number;
+  return sum;
+}
+
+static void
+test_threads (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (50, 0);
+  GThread *producers[3], *consumers[3];
+  gint64 sum = 0;
+
+  g_test_summary ("Threads of one process share it as processes do");
+  for (int i = 0; i < 3; i++)
+    {
+      producers[i] = g_thread_new ("put", put_many_numbers, queue);
+      consumers[i] = g_thread_new ("get", sum_numbers, queue);
+    }
+  for (int i = 0; i < 3; i++)
+    g_thread_join (producers[i]);
+  for (int i = 0; i < 3; i++)
+    put_number (queue, -1);
+  for (int i = 0; i < 3; i++)
+    {
+      g_autofree gint64 *part = g_thread_join (consumers[i]);
+
+      sum += *part;
+    }
+  g_assert_cmpint (sum, ==, 3 * (gint64) N_STRESS * (N_STRESS - 1) / 2);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/mp/queue/properties", test_properties);
+  g_test_add_func ("/mp/queue/invalid", test_invalid);
+  g_test_add_func ("/mp/queue/values", test_values);
+  g_test_add_func ("/mp/queue/timeouts", test_timeouts);
+  g_test_add_func ("/mp/queue/too-big", test_too_big);
+  g_test_add_func ("/mp/queue/many", test_many);
+  g_test_add_func ("/mp/queue/payload", test_payload);
+  g_test_add_func ("/mp/queue/packed", test_packed);
+  g_test_add_func ("/mp/queue/packed-big", test_packed_big);
+  g_test_add_func ("/mp/queue/corrupt-value", test_corrupt_value);
+  g_test_add_func ("/mp/queue/close", test_close);
+  g_test_add_func ("/mp/queue/processes", test_processes);
+  g_test_add_func ("/mp/queue/close-waiting", test_close_waiting);
+  g_test_add_func ("/mp/queue/producer-killed", test_producer_killed);
+  g_test_add_func ("/mp/queue/signals", test_signals);
+  g_test_add_func ("/mp/queue/get-async", test_get_async);
+  g_test_add_func ("/mp/queue/get-async-fails", test_get_async_fails);
+  g_test_add_func ("/mp/queue/get-async-late-cancel", test_get_async_late_cancel);
+  g_test_add_func ("/mp/queue/get-async-dropped", test_get_async_dropped);
+  g_test_add_func ("/mp/queue/put-async", test_put_async);
+  g_test_add_func ("/mp/queue/watch", test_watch);
+  g_test_add_func ("/mp/queue/source", test_source);
+  g_test_add_func ("/mp/queue/leaks", test_leaks);
+  g_test_add_func ("/mp/queue/cancel", test_cancel);
+  g_test_add_func ("/mp/queue/threads", test_threads);
+  return g_test_run ();
+}
