@@ -157,13 +157,6 @@ task_describe (MpTask *task, GVariant *argument, gpointer user_data, GError **er
                         mp_task_get_attempt (task));
 }
 
-/* A worker of its own making, in the place of the library's. */
-static GVariant *
-task_bad_worker (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
-{
-  return NULL;
-}
-
 void
 pool_tasks_init (int *argc, char ***argv)
 {
@@ -172,14 +165,11 @@ pool_tasks_init (int *argc, char ***argv)
     const char *name;
     MpTaskFunc func;
   } tasks[] = {
-    { "square", task_square },     { "echo", task_echo },
-    { "add", task_add },           { "pid", task_pid },
-    { "picky", task_picky },       { "silent", task_silent },
-    { "exit", task_exit },         { "die", task_die },
-    { "stubborn", task_stubborn }, { "hang", task_hang },
-    { "touch", task_touch },       { "big", task_big },
-    { "gate", task_gate },         { "progress", task_progress },
-    { "describe", task_describe }, { "bad-worker", task_bad_worker },
+    { "square", task_square }, { "echo", task_echo },         { "add", task_add },
+    { "pid", task_pid },       { "picky", task_picky },       { "silent", task_silent },
+    { "exit", task_exit },     { "die", task_die },           { "stubborn", task_stubborn },
+    { "hang", task_hang },     { "touch", task_touch },       { "big", task_big },
+    { "gate", task_gate },     { "progress", task_progress }, { "describe", task_describe },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (tasks); i++)
