@@ -360,6 +360,18 @@ pool_count_memfds (void)
   return pool_count_links ("/memfd:");
 }
 
+void
+pool_assert_fds (guint n_fds, guint n_memfds)
+{
+  gint64 limit = g_get_monotonic_time () + 5 * G_USEC_PER_SEC;
+
+  while ((pool_count_fds () > n_fds || pool_count_memfds () > n_memfds) &&
+         g_get_monotonic_time () < limit)
+    g_thread_yield ();
+  g_assert_cmpuint (pool_count_fds (), <=, n_fds);
+  g_assert_cmpuint (pool_count_memfds (), <=, n_memfds);
+}
+
 gboolean
 pool_process_exists (int pid)
 {

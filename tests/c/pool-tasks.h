@@ -46,5 +46,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PoolGate, pool_gate_free)
 /* Descriptors of this process; memfds among them. */
 guint pool_count_fds (void);
 guint pool_count_memfds (void);
+/* That there are no more than these; the library's thread may need a moment to
+ * let go of the last. */
+void pool_assert_fds (guint n_fds, guint n_memfds);
 /* Whether there is a process @pid. */
 gboolean pool_process_exists (int pid);
