@@ -23,6 +23,13 @@ test_count_fds (void)
   return n;
 }
 
+/* How long what happens at once may take. Valgrind runs one thread at a time, and slowly. */
+static inline gint64
+test_soon (void)
+{
+  return g_getenv ("MP_TEST_SLOW") != NULL ? 10 * G_USEC_PER_SEC : G_USEC_PER_SEC / 2;
+}
+
 /* Runs @body in a forked process that ends with what it returns as its code,
  * and dies with this one. */
 static inline GPid
