@@ -75,16 +75,28 @@ orphan_free (gpointer data)
   g_free (orphan);
 }
 
+static gboolean
+orphan_ended_cb (int fd, GIOCondition condition, gpointer user_data)
+{
+  return orphan_cb (user_data);
+}
+
+/* For the end, or when that is known already for the next try. */
 static void
 orphan_watch (Orphan *orphan, int pidfd)
 {
   g_autoptr (GSource) source = NULL;
 
   if (pidfd >= 0)
-    source = g_unix_fd_source_new (pidfd, G_IO_IN);
+    {
+      source = g_unix_fd_source_new (pidfd, G_IO_IN);
+      g_source_set_callback (source, G_SOURCE_FUNC (orphan_ended_cb), orphan, NULL);
+    }
   else
-    source = g_timeout_source_new (ORPHAN_INTERVAL_MS);
-  g_source_set_callback (source, G_SOURCE_FUNC (orphan_cb), orphan, NULL);
+    {
+      source = g_timeout_source_new (ORPHAN_INTERVAL_MS);
+      g_source_set_callback (source, orphan_cb, orphan, NULL);
+    }
   g_source_attach (source, mp_pump_get_context ());
 }
 

@@ -514,11 +514,12 @@ handle_event (Zygote *zygote, const struct epoll_event *event)
     }
 }
 
-/* The requester must have been there when its number was looked at. */
+/* Not by PR_SET_PDEATHSIG: the zygote has to outlive its requester for the moment
+ * in which it kills the groups of the commands. The requester must have been
+ * there when its number was looked at. */
 static void
 bind_to_requester (Zygote *zygote, pid_t requester)
 {
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
   zygote->requester_pidfd = pidfd_open (requester, 0);
   if (zygote->requester_pidfd < 0 || getppid () != requester)
     _exit (EXIT_FAILURE);

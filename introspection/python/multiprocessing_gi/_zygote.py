@@ -133,8 +133,9 @@ def _announce_link(kind, fd, fingerprint):
 
 def _enter(body, cwd_fd, std_fds):
     """Gives a child the surroundings of the process that asked for it."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     for number, fd in enumerate([null, *std_fds[1:]]):
         os.dup2(fd, number)
@@ -422,7 +423,14 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # A thread that something left behind makes the forked copy unreliable.
         afresh = _count_threads() > 1
-        pid = os.fork()
+        # Blocked signals wait: none that is sent to the child before it has its own
+        # handlers is lost to those of the zygote.
+        mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+        try:
+            pid = os.fork()
+        finally:
+            if os.getpid() == self.pid:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if pid == 0:
             code = 1
             try:
@@ -454,6 +462,7 @@ class Zygote:
         std_fds, user_fds = rest[:3], rest[3:]
         body = Body(body_fd)
         _enter(body, cwd_fd, std_fds)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if afresh:
             _execute(body_fd, link_fd, user_fds)
         for fd in (body_fd, cwd_fd, *std_fds):
