@@ -286,7 +286,7 @@ mp_results_build (const MpResults *self, gboolean chunks, GError **error)
 
   writer.width = mp_framing_compute_width (body, n);
   size = body + n * writer.width;
-  writer.data = g_malloc (size);
+  writer.data = g_malloc (MAX (size, 1));
   writer.table = writer.data + body;
   for (guint i = self->head; self->entries != NULL && i < self->entries->len; i++)
     {

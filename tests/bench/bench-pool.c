@@ -102,12 +102,11 @@ bench_map (guint n_workers, guint n, guint tries)
       threads[i] = measure_threads (n_workers, items, n);
     }
   printf ("{\"name\": \"mp_pool_map, no-op tasks, one item a task, %u worker%s\", \"value\": %.0f, "
-          "\"unit\": \"tasks/s\", \"peer\": \"GThreadPool\", \"peer_value\": %.0f%s}\n",
+          "\"unit\": \"tasks/s\", \"peer\": \"GThreadPool\", \"peer_value\": %.0f}\n",
           n_workers,
           n_workers > 1 ? "s" : "",
           take_median (ours, tries),
-          take_median (threads, tries),
-          "");
+          take_median (threads, tries));
   if (n_workers == 2)
     printf ("{\"name\": \"mp_pool_map, no-op tasks, 2 workers, goal\", \"value\": %.0f, "
             "\"unit\": \"tasks/s\", \"target\": 500000}\n",
@@ -128,6 +127,8 @@ bench_apply (guint n)
       g_autoptr (GVariant) result =
         mp_pool_apply (pool, "noop", g_variant_new_int32 (1), -1, NULL, NULL);
 
+      if (result == NULL)
+        g_error ("A call failed");
       times[i] = (double) (g_get_monotonic_time () - start);
     }
   printf ("{\"name\": \"mp_pool_apply, there and back\", \"value\": %.1f, \"unit\": \"us\"}\n",

@@ -508,6 +508,7 @@ test_flood (void)
   g_assert_cmpuint (mp_pool_get_n_pending (pool), >=, n);
   pool_gate_open (gate);
   g_assert_true (mp_job_wait (last, -1, NULL, &error));
+  g_assert_cmpint (mp_job_get_state (blocker), ==, MP_JOB_STATE_SUCCEEDED);
   results = mp_job_get_result (flood, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (g_variant_n_children (results), ==, n);

@@ -27,7 +27,6 @@ test_killed (void)
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
   g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
-  g_autoptr (MpJob) where = NULL;
   g_autofree char *named = NULL;
   g_autofree int *pids = NULL;
   gsize n_pids;
@@ -278,6 +277,7 @@ test_many_pools (void)
         mp_pool_apply (pool, "square", g_variant_new_int64 (i), -1, NULL, &error);
 
       g_assert_no_error (error);
+      g_assert_cmpint (g_variant_get_int64 (result), ==, (gint64) i * i);
       if (i % 2 == 0)
         pool_close (pool);
       else
