@@ -9,6 +9,7 @@
 
 #define LINGER_MAX 3600.0
 #define PROGRESS_INTERVAL_MS 100
+#define START_INTERVAL_MS 100
 
 struct _MpServiceJob
 {
@@ -20,6 +21,8 @@ struct _MpServiceJob
   double linger;
   guint linger_timer;
   guint progress_timer; /* runs while news of progress must wait */
+  guint start_timer;    /* runs until the job is seen to have started */
+  guint64 made_at;
   gboolean owner_gone;
 };
 
@@ -330,8 +333,26 @@ show_state (MpServiceJob *self)
   MpJobState state = mp_job_get_state (self->job);
 
   if (state != MP_JOB_STATE_QUEUED && mp_dbus_job_get_start_time (dbus_job) == 0)
-    mp_dbus_job_set_start_time (dbus_job, (guint64) g_get_real_time ());
+    {
+      /* Finished between two looks: it started soon after it was made. */
+      gboolean seen = state == MP_JOB_STATE_RUNNING;
+
+      mp_dbus_job_set_start_time (dbus_job, seen ? (guint64) g_get_real_time () : self->made_at);
+    }
   mp_dbus_job_set_state (dbus_job, state_text (state));
+}
+
+/* A worker takes up a task in shared memory and tells nobody: one has to look. */
+static gboolean
+look_for_start (gpointer user_data)
+{
+  MpServiceJob *self = MP_SERVICE_JOB (user_data);
+
+  show_state (self);
+  if (mp_dbus_job_get_start_time (MP_DBUS_JOB (self)) == 0)
+    return G_SOURCE_CONTINUE;
+  self->start_timer = 0;
+  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -363,6 +384,7 @@ job_finished (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (MpServiceJob) self = MP_SERVICE_JOB (user_data);
 
   mp_job_wait_finish (self->job, result, NULL);
+  g_clear_handle_id (&self->start_timer, g_source_remove);
   show_state (self);
   show_outcome (self);
   if (self->object == NULL)
@@ -384,6 +406,7 @@ object_ended (MpServiceObject *object, const char *reason, gpointer user_data)
   self->object = NULL;
   g_clear_handle_id (&self->linger_timer, g_source_remove);
   g_clear_handle_id (&self->progress_timer, g_source_remove);
+  g_clear_handle_id (&self->start_timer, g_source_remove);
   mp_job_cancel (self->job);
 }
 
@@ -417,6 +440,7 @@ mp_service_job_dispose (GObject *object)
 
   g_clear_handle_id (&self->linger_timer, g_source_remove);
   g_clear_handle_id (&self->progress_timer, g_source_remove);
+  g_clear_handle_id (&self->start_timer, g_source_remove);
   g_clear_object (&self->job);
 
   G_OBJECT_CLASS (mp_service_job_parent_class)->dispose (object);
@@ -478,12 +502,13 @@ mp_service_job_create (MpServiceIdentity *identity,
   self->linger = MP_SERVICE_JOB_LINGER_DEFAULT;
   g_variant_dict_lookup (options, "linger", "d", &self->linger);
   self->object = mp_service_object_new (identity, G_DBUS_INTERFACE_SKELETON (self));
+  self->made_at = (guint64) g_get_real_time ();
+  self->start_timer = g_timeout_add (START_INTERVAL_MS, look_for_start, self);
   show_state (self);
   show_progress (self);
 
   g_signal_connect_object (peers, "peer-gone", G_CALLBACK (peer_gone), self, 0);
   g_signal_connect_object (self->object, "ended", G_CALLBACK (object_ended), self, 0);
-  g_signal_connect_object (job, "notify::state", G_CALLBACK (show_state), self, G_CONNECT_SWAPPED);
   g_signal_connect_object (job,
                            "notify::progress",
                            G_CALLBACK (progress_changed),

@@ -362,6 +362,23 @@ handle_map (MpDBusPool *dbus_pool,
                           error);
 }
 
+/* a{ss} as "NAME=value" strings. */
+static GVariant *
+build_assignments (GVariant *environment)
+{
+  GVariantBuilder builder;
+  GVariantIter iter;
+  const char *name, *value;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_STRING_ARRAY);
+  g_variant_iter_init (&iter, environment);
+  while (g_variant_iter_next (&iter, "{&s&s}", &name, &value))
+    g_variant_builder_add_value (&builder,
+                                 g_variant_new_take_string (
+                                   g_strdup_printf ("%s=%s", name, value)));
+  return g_variant_builder_end (&builder);
+}
+
 /* The argument of mp.command: as, or (asa{sv}) with options. */
 static GVariant *
 build_command (const char *const *argv, GVariantDict *options)
@@ -378,7 +395,7 @@ build_command (const char *const *argv, GVariantDict *options)
   if (folder != NULL)
     g_variant_dict_insert (&details, "cwd", "s", folder);
   if (environment != NULL)
-    g_variant_dict_insert_value (&details, "env", environment);
+    g_variant_dict_insert_value (&details, "env", build_assignments (environment));
   return g_variant_ref_sink (g_variant_new ("(^as@a{sv})", argv, g_variant_dict_end (&details)));
 }
 

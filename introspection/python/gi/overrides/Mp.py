@@ -7,6 +7,11 @@ from gi.module import get_introspection_module
 
 raw = get_introspection_module("Mp")
 
+# Made before this module has others under their names: PyGObject looks a class up
+# by name when it meets the first object of a type, such as a queue from a handle.
+for _name in dir(raw):
+    getattr(raw, _name)
+
 import multiprocessing_gi as _package  # noqa: E402
 from multiprocessing_gi import *  # noqa: E402,F401,F403
 
