@@ -205,14 +205,19 @@ class _Starter:
     def context(self, method):
         """The GObject context of a start method."""
         with self._lock:
-            context = self._contexts.get(method)
-            if context is None:
-                context = self._contexts[method] = self._make(method)
-        path = _path_for_children()
-        if path is not None:
-            environment = {**os.environ, "PYTHONPATH": path}
-            context.set_environment([f"{name}={value}" for name, value in environment.items()])
-        return context
+            if method not in self._contexts:
+                self._contexts[method] = self._make(method)
+            return self._contexts[method]
+
+    def state(self):
+        """What a child needs to start its own children in the same way."""
+        return self._executable, self._preload
+
+    def restore(self, state):
+        """Makes this process start its children as its parent does."""
+        executable, self._preload = state
+        if executable is not None:
+            self.set_executable(executable)
 
     def _make(self, method):
         executable = self.executable()
@@ -221,6 +226,10 @@ class _Starter:
                                "processes with set_executable()")
         context = Mp.Context.new(_METHODS[method], Mp.Runtime.PYTHON)
         context.set_interpreter([executable] + subprocess._args_from_interpreter_flags())
+        path = _path_for_children()
+        if path is not None:
+            environment = {**os.environ, "PYTHONPATH": path}
+            context.set_environment([f"{name}={value}" for name, value in environment.items()])
         if method == "forkserver":
             context.set_preload([name for name in self._preload if name != "__main__"])
             preparation = prepare_data(method)
@@ -279,6 +288,7 @@ def prepare_data(method, name=None):
         "main": _main_module(),
         "logging": util.logging_state(),
         "authkey": bytes(process.current_process().authkey),
+        "starter": _starter.state(),
         "parent": (os.getpid(), process.current_process().name),
     }
 
