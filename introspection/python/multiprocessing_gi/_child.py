@@ -10,7 +10,6 @@ import importlib
 import os
 import runpy
 import signal
-import struct
 import sys
 import traceback
 import types
@@ -21,8 +20,6 @@ from ._serialize import GVARIANT, decode, fd_list_from, inheriting, loads
 
 __all__ = ["run", "prepare_zygote", "spawn_main"]
 
-_START = struct.Struct("=IIIIQQIIQ")
-_START_MAGIC = 0x3153504d
 WORKER_TASK = "multiprocessing_gi._worker:main"
 
 
@@ -52,35 +49,8 @@ def run(task, codec, data, fds, preparation):
 
 def spawn_main():
     """What an interpreter executes that was started afresh for one task."""
-    request = os.environ.pop("MP_START", None)
-    if request is None:
-        sys.exit("libmp calls this itself, there is no use in it")
-    pid, kind, body_fd, link_fd, *fds = request.replace(",", ":").rstrip(":").split(":")
-    if int(pid) != os.getpid():
-        sys.exit("this request to start a task is another process's")
-    fds = [int(fd) for fd in fds]
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    if int(link_fd) >= 0:
-        # The library finds the way to its zygote here when it first needs it.
-        inode = os.fstat(int(link_fd)).st_ino
-        os.environ["MP_LINK"] = f"{pid}:{kind}:{link_fd}:{inode}:0"
-    task, codec, data, preparation = _read_request(int(body_fd))
-    sys.exit(run(task, codec, data, fds, preparation))
-
-
-def _read_request(fd):
-    """(task, codec, data, preparation) of a start; mp-zygote-protocol-private.h has the form."""
-    body = os.pread(fd, os.fstat(fd).st_size, 0)
-    os.close(fd)
-    magic, _kind, codec, _flags, data_length, preparation_length, *_rest = _START.unpack_from(body)
-    if magic != _START_MAGIC:
-        sys.exit("the request to start a task is damaged")
-    data = body[_START.size:][:data_length]
-    at = _START.size + data_length + -data_length % 8
-    preparation = body[at:][:preparation_length]
-    at += preparation_length + -preparation_length % 8
-    return os.fsdecode(body[at:body.index(b"\0", at)]), codec, data, preparation
+    from ._zygote import take_start
+    sys.exit(run(*take_start()))
 
 
 def variant_of(data, codec):

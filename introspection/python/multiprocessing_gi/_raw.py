@@ -5,6 +5,8 @@
 Everything else in the package takes ``Mp``, ``Gio`` and ``GLib`` from here.
 """
 
+import sys
+
 import gi
 
 gi.require_version("Mp", "1")
@@ -22,6 +24,30 @@ __all__ = ["Gio", "GLib", "GObject", "Mp", "AuthenticationError", "BufferTooShor
            "WorkerDiedError", "convert_error", "deadline_after", "remaining_us"]
 
 Mp = get_introspection_module("Mp")
+
+
+def _make_classes():
+    """Makes all introspected classes now.
+
+    When C returns an instance whose class does not exist yet, PyGObject looks it up in
+    gi.repository.Mp: past the override, where ours of the same name is no GObject class.
+    The same import would happen here, for interfaces; it is shown what it needs.
+    """
+    key = "gi.repository.Mp"
+    before = sys.modules.get(key)
+    sys.modules[key] = Mp
+    try:
+        for name in dir(Mp):
+            if name[:1].isupper():
+                getattr(Mp, name)
+    finally:
+        if before is None:
+            del sys.modules[key]
+        else:
+            sys.modules[key] = before
+
+
+_make_classes()
 
 MP_ERROR = "mp-error-quark"
 IO_ERROR = "g-io-error-quark"
