@@ -7,7 +7,9 @@ forks; an interpreter that was started afresh calls spawn_main().
 """
 
 import importlib
+import io
 import os
+import pickle
 import runpy
 import signal
 import sys
@@ -30,7 +32,7 @@ def run(task, codec, data, fds, preparation):
     it (now owned here), preparation is what the context was given for its processes.
     """
     _restore_interpreter()
-    fd_list = fd_list_from(fds)
+    fd_list = fd_list_from(fds) if fds else None
     try:
         if task == context.PROCESS_TASK:
             return _run_process(data, fd_list)
@@ -74,32 +76,29 @@ def _restore_interpreter():
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     util.forget_parent()
-    _reopen(0, "stdin", "r")
-    for fd, name in ((1, "stdout"), (2, "stderr")):
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
-            _reopen(fd, name, "w")
-        elif hasattr(stream, "reconfigure"):
+            setattr(sys, name, _open_standard(fd, mode))
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            # The one it was made for may have been another kind of file.
             try:
                 stream.reconfigure(line_buffering=fd == 2 or os.isatty(fd))
             except (ValueError, OSError):
                 pass
 
 
-def _reopen(fd, name, mode):
-    """Puts a stream on a standard descriptor, where there is one."""
+def _open_standard(fd, mode):
+    """A stream on a standard descriptor; None where there is no such descriptor."""
     try:
         os.fstat(fd)
-        stream = open(fd, mode, closefd=False, encoding="utf-8", errors="backslashreplace")
+        return open(fd, mode, closefd=False, encoding="utf-8", errors="backslashreplace")
     except OSError:
-        stream = None
-    setattr(sys, name, stream)
+        return None
 
 
 def _run_process(data, fd_list):
     """Runs a process object: the two pickles of context.start_process()."""
-    import io
-    import pickle
     stream = io.BytesIO(data)
     current = process.current_process()
     current._inheriting = True

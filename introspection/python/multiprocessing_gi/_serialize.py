@@ -15,6 +15,11 @@ from multiprocessing.reduction import ForkingPickler
 from . import _gvariant
 from ._raw import Gio, GLib, Mp
 
+# PyGObject makes a class when it is first used: here, so that the zygote has it and its
+# children need not.
+_FDList, _Bytes, _Variant, _VariantType = (Gio.UnixFDList, GLib.Bytes, GLib.Variant,
+                                           GLib.VariantType)
+
 PROTOCOL = 5
 RAW, GVARIANT, PICKLE, JSON = (int(Mp.Codec.RAW), int(Mp.Codec.GVARIANT),
                                int(Mp.Codec.PICKLE), int(Mp.Codec.JSON))
@@ -80,7 +85,7 @@ class spawning:
 
     def __enter__(self):
         self._before = _passing.outgoing
-        _passing.outgoing = Gio.UnixFDList()
+        _passing.outgoing = _FDList()
         return _passing.outgoing
 
     def __exit__(self, *_exc):
@@ -123,11 +128,10 @@ def unshare(handle):
     """The shared object behind a handle, in the process that was started."""
     if _passing.incoming is None:
         raise RuntimeError("a handle can only be opened by the process it was made for")
-    variant = GLib.Variant.new_from_bytes(GLib.VariantType(HANDLE_TYPE),
-                                          GLib.Bytes.new(handle), False)
+    variant = _Variant.new_from_bytes(_VariantType(HANDLE_TYPE), _Bytes.new(handle), False)
     return Mp.Shareable.new_from_handle(variant, _passing.incoming)
 
 
 def fd_list_from(fds):
     """A Gio.UnixFDList that owns these descriptors."""
-    return Gio.UnixFDList.new_from_array(list(fds))
+    return _FDList.new_from_array(list(fds))
