@@ -126,18 +126,27 @@ def _call_by_name(task, arguments):
     find_function(task)(*arguments)
 
 
+class FunctionNotFoundError(LookupError):
+    """There is no such module, or no such function in it."""
+
+
 def find_function(name):
     """The callable named "package.module:function"."""
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
         raise ValueError(f"{name!r} does not name a function: it must be "
                          "'package.module:function'")
-    found = importlib.import_module(module_name)
+    try:
+        found = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name + ".").startswith(error.name + "."):
+            raise
+        raise FunctionNotFoundError(f"No module named {error.name!r}") from error
     for attribute in path.split("."):
         try:
             found = getattr(found, attribute)
-        except AttributeError:
-            raise LookupError(f"module {module_name!r} has no {path!r}") from None
+        except AttributeError as error:
+            raise FunctionNotFoundError(f"module {module_name!r} has no {path!r}") from error
     if not callable(found):
         raise TypeError(f"{name!r} is not callable")
     return found

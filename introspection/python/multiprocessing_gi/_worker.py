@@ -26,6 +26,10 @@ _STATELESS = (types.FunctionType, types.BuiltinFunctionType, type)
 _MAX_CACHED = 256
 
 
+class _NoVariantError(TypeError):
+    """A result has no GVariant form."""
+
+
 def main(handle, fd_list, preparation):
     """Works for the pool behind the handle; gives the exit code of the process."""
     worker = Mp.Worker.new_from_handle(handle, fd_list)
@@ -88,29 +92,46 @@ def _work(worker):
             if not record.startswith(head):
                 head, size, apply, function, from_c = _look_up(record, cache)
             if from_c:
-                data = _gvariant.encode(apply(function, _gvariant.decode(record[size:])))
-                codec = GVARIANT
+                data, codec = _run_for_c(apply, function, record[size:]), GVARIANT
             else:
-                codec = PICKLE
                 value = apply(function, loads(record[size:] if len(record) < _COPY_LIMIT
                                               else memoryview(record)[size:]))
-                try:
-                    data = dumps(value)
-                except Exception as error:
-                    raise MaybeEncodingError(error, value) from None
-                finally:
-                    value = None
+                data, codec = _dump_result(value), PICKLE
         except BaseException as error:
-            _report(worker, error, _head_of(record)[0] == PICKLE)
-            error = record = data = None
+            to_python = _head_of(record)[0] == PICKLE
+            value = record = data = None
+            _report(worker, error, to_python)
+            error = None
             record = worker.next()
-        else:
-            if apply is not None and head not in cache:
-                # State that a task left in the function must not reach the next one.
-                head, function = b"\0", None
-            record = None
+            continue
+        if head not in cache:
+            # What a task has left in its function must not reach the next one.
+            head, function = b"\0", None
+        # Nothing of the task is kept while the next one is waited for.
+        value = record = None
+        try:
             record = succeed_and_next(data, codec)
-            data = None
+        except GLib.Error as error:
+            if not _raw.is_mp_error(error, Mp.Error.LIMIT):
+                raise
+            _report(worker, error, False)
+            record = worker.next()
+
+
+def _run_for_c(apply, function, payload):
+    # No bytes are no argument.
+    value = apply(function, _gvariant.decode(payload)) if payload else function()
+    try:
+        return _gvariant.encode(value)
+    except TypeError as error:
+        raise _NoVariantError(str(error)) from error
+
+
+def _dump_result(value):
+    try:
+        return dumps(value)
+    except Exception as error:
+        raise MaybeEncodingError(error, value) from None
 
 
 def _look_up(record, cache):
@@ -185,7 +206,9 @@ def _report(worker, error, to_python, prefix=""):
     except Exception:
         text = _text_of(error) + "\n"
     domain, code, message, pickled = PYTHON_DOMAIN, 0, _text_of(error), b""
-    if isinstance(error, SystemExit):
+    if isinstance(error, (_NoVariantError, _child.FunctionNotFoundError)):
+        message = str(error)
+    elif isinstance(error, SystemExit):
         message = f"the task called sys.exit({error.code!r})"
     elif isinstance(error, KeyboardInterrupt):
         message = "the task was interrupted: KeyboardInterrupt"
@@ -205,22 +228,11 @@ def _no_nul(text):
 
 def _domain_for_c(error):
     """libmp's own code where one says what is wrong, else Python's domain."""
-    if isinstance(error, (ModuleNotFoundError, LookupError)) and _in_look_up(error):
+    if isinstance(error, _child.FunctionNotFoundError):
         return _raw.MP_ERROR, int(Mp.Error.NOT_FOUND)
-    if isinstance(error, TypeError) and _in_frame(error, "encode"):
+    if isinstance(error, _NoVariantError):
         return _raw.MP_ERROR, int(Mp.Error.TYPE)
     return PYTHON_DOMAIN, 0
-
-
-def _in_look_up(error):
-    return _in_frame(error, "_look_up")
-
-
-def _in_frame(error, name):
-    """Whether an error came out of a function that _work() calls by this name."""
-    frame = error.__traceback__
-    frame = frame.tb_next if frame is not None else None
-    return frame is not None and frame.tb_frame.f_code.co_name == name
 
 
 def _pickle_exception(error):
