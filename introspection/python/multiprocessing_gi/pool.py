@@ -778,7 +778,7 @@ def _make_pool(ctx, processes, initializer, initargs, **properties):
 
 def _close_after(gobject, feeders):
     for feeder in feeders:
-        feeder.wait_input()
+        feeder.wait_until_ended()
     gobject.close()
 
 
