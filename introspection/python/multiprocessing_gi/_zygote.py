@@ -457,6 +457,9 @@ class Zygote:
         _libc.prctl(PR_SET_NAME, os.fsencode(os.path.basename(sys.executable)))
         _rehearse()
         _, fds, _, _ = socket.recv_fds(link, 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        if len(fds) < START_FDS:
+            # The zygote goes, and no start will come.
+            os._exit(0)
         link_fd = link.detach()
         body_fd, cwd_fd, *rest = fds
         std_fds, user_fds = rest[:3], rest[3:]
