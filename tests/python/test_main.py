@@ -219,7 +219,7 @@ class TestMain(unittest.TestCase):
                     assert pool.apply(flags) == flags(), pool.apply(flags)
                 print('fine')
             '''))
-        self.check('-O', '-W', 'error', path)
+        self.check('-O', '-W', 'ignore::UserWarning', path)
 
 
 if __name__ == '__main__':

@@ -60,7 +60,8 @@ class TestCalls(PoolTest):
         for chunksize in (None, 1, 2, 7, 1000):
             self.assertEqual(self.pool.map(tasks.square, range(100), chunksize),
                              [number * number for number in range(100)])
-        self.assertEqual(self.pool.map(tasks.square, iter(range(10))), list(map(tasks.square, range(10))))
+        self.assertEqual(self.pool.map(tasks.square, iter(range(10))),
+                         [number * number for number in range(10)])
         self.assertEqual(self.pool.map(tasks.square, []), [])
         self.assertEqual(self.pool.map(in_main, (1, 2)), [2, 3])
         self.assertEqual(self.pool.map_async(tasks.square, [3]).get(), [9])
@@ -561,6 +562,7 @@ class TestLife(unittest.TestCase):
             del pool
             gc.collect()
         self.assertTrue(any(issubclass(entry.category, ResourceWarning) for entry in caught))
+        del caught  # the warnings hold the pool
         self.assertTrue(tasks.wait_until(lambda: not tasks.is_alive(pid)))
 
     def test_worker_killed_from_outside(self):

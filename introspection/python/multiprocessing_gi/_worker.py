@@ -206,17 +206,17 @@ def _report(worker, error, to_python, prefix=""):
     except Exception:
         text = _text_of(error) + "\n"
     domain, code, message, pickled = PYTHON_DOMAIN, 0, _text_of(error), b""
-    if isinstance(error, (_NoVariantError, _child.FunctionNotFoundError)):
-        message = str(error)
-    elif isinstance(error, SystemExit):
+    if isinstance(error, SystemExit):
         message = f"the task called sys.exit({error.code!r})"
     elif isinstance(error, KeyboardInterrupt):
         message = "the task was interrupted: KeyboardInterrupt"
     elif isinstance(error, GLib.Error):
         domain, code, message = error.domain, error.code, error.message
-    elif not to_python:
-        domain, code = _domain_for_c(error)
-    elif isinstance(error, Exception):
+    elif isinstance(error, _child.FunctionNotFoundError):
+        domain, code, message = _raw.MP_ERROR, int(Mp.Error.NOT_FOUND), str(error)
+    elif isinstance(error, _NoVariantError):
+        domain, code, message = _raw.MP_ERROR, int(Mp.Error.TYPE), str(error)
+    elif to_python and isinstance(error, Exception):
         pickled = _pickle_exception(error)
     error = None
     worker.fail(domain, code, _no_nul(prefix + message), _no_nul(text), pickled)
@@ -224,15 +224,6 @@ def _report(worker, error, to_python, prefix=""):
 
 def _no_nul(text):
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
-
-
-def _domain_for_c(error):
-    """libmp's own code where one says what is wrong, else Python's domain."""
-    if isinstance(error, _child.FunctionNotFoundError):
-        return _raw.MP_ERROR, int(Mp.Error.NOT_FOUND)
-    if isinstance(error, _NoVariantError):
-        return _raw.MP_ERROR, int(Mp.Error.TYPE)
-    return PYTHON_DOMAIN, 0
 
 
 def _pickle_exception(error):

@@ -253,7 +253,7 @@ class _Feeder:
         self.chunked = chunksize > 1
         self._chunksize = chunksize
         self._ordered = ordered
-        self._limit = limit
+        self._limit = limit - BATCH  # as many may have been fetched and wait
         self._condition = threading.Condition()
         # The rest is under the condition's lock, but the iterator is its reader's.
         self._position = 0         # of the next task or failure in the order of input
@@ -418,7 +418,7 @@ class _Feeder:
             if out and self._ordered:
                 return out
             for _index, status, codec, data in _tasks.iterate_packed(
-                    self.job.take_packed(limit)):
+                    self.job.take_packed(min(limit, BATCH) or BATCH)):
                 out.append((status, codec, data))
                 self._outstanding -= 1
                 self._next += 1
