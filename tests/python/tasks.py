@@ -58,6 +58,12 @@ def wait_for_ever(*_items):
         time.sleep(60)
 
 
+def tell_and_wait(q):
+    """Do not come back, once it is known that this runs."""
+    q.put(None)
+    wait_for_ever()
+
+
 def die(signal_number=signal.SIGKILL):
     """Be killed."""
     os.kill(os.getpid(), signal_number)

@@ -63,6 +63,8 @@ class TestGLibParent(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         _BUS.up()
+        # The C environment has it; Python's copy of it was made before.
+        os.environ['DBUS_SESSION_BUS_ADDRESS'] = _BUS.get_bus_address()
         use_glib()
         # GSubprocess needs GLib's own main loop thread.
         Gio.Subprocess.new(['true'], Gio.SubprocessFlags.NONE).wait(None)
@@ -70,6 +72,7 @@ class TestGLibParent(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
+        del os.environ['DBUS_SESSION_BUS_ADDRESS']
         _BUS.stop()
 
     def test_state(self):

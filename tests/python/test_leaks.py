@@ -11,7 +11,7 @@ import multiprocessing_gi as mp
 
 import tasks
 
-POOLS = 150
+POOLS = 300
 
 
 def state():

@@ -17,14 +17,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # What waits for ever, after `children` has the processes that must not survive.
 WAITS = {
     'Process.join': '''
-        process = mp.Process(target=tasks.wait_for_ever)
+        q = mp.SimpleQueue()
+        process = mp.Process(target=tasks.tell_and_wait, args=(q,))
         process.start()
+        q.get()
         tell(process.pid)
         process.join()
     ''',
     'Process.join, spawn': '''
-        process = mp.get_context('spawn').Process(target=tasks.wait_for_ever)
+        q = mp.SimpleQueue()
+        process = mp.get_context('spawn').Process(target=tasks.tell_and_wait, args=(q,))
         process.start()
+        q.get()
         tell(process.pid)
         process.join()
     ''',
