@@ -4,6 +4,7 @@
 
 import os
 import tempfile
+import textwrap
 import unittest
 
 from gi.repository import GLib, Mp
@@ -16,25 +17,49 @@ def variant(text):
     return GLib.Variant.parse(None, text, None, None)
 
 
+MODULES = {
+    'mp_test_tasks.py': '''
+        import sys
+
+        number = 5
+
+        def add(left, right=10):
+            return left + right
+
+        def fail(text):
+            raise ValueError(text)
+
+        def leave(code):
+            sys.exit(code)
+
+        def kind(value):
+            return type(value).__name__
+
+        def give(value):
+            return {"none": None, "big": 2 ** 64, "object": object()}[value]
+
+        class Class:
+            @staticmethod
+            def method(value):
+                return [value]
+    ''',
+    'mp_test_broken.py': '''
+        import mp_test_tasks
+        raise OSError("half way through")
+    ''',
+}
+
+
 class TestFromC(unittest.TestCase):
     """GVariants in, GVariants out."""
 
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
-        with open(os.path.join(cls.folder.name, 'mp_test_tasks.py'), 'w', encoding='utf-8') as file:
-            file.write('import sys\n'
-                       'def add(left, right=10): return left + right\n'
-                       'def fail(text): raise ValueError(text)\n'
-                       'def leave(code): sys.exit(code)\n'
-                       'def kind(value): return type(value).__name__\n'
-                       'def give(value): return {"none": None, "big": 2 ** 64, "object": object()}[value]\n'
-                       'class Class:\n'
-                       '    @staticmethod\n'
-                       '    def method(value): return [value]\n'
-                       'number = 5\n')
-        with open(os.path.join(cls.folder.name, 'mp_test_broken.py'), 'w', encoding='utf-8') as file:
-            file.write('import mp_test_tasks\nraise OSError("half way through")\n')
+        for name, text in MODULES.items():
+            path = os.path.join(cls.folder.name, name)
+            with open(path, 'w', encoding='utf-8') as file:
+                file.write(textwrap.dedent(text))
         cls.context = raw.Context.new(raw.StartMethod.FORKSERVER, raw.Runtime.PYTHON)
         environ = GLib.environ_setenv(
             GLib.get_environ(), 'PYTHONPATH',

@@ -208,7 +208,8 @@ class TestErrors(PoolTest):
                     result.get(30)
             else:
                 self.assertEqual(result.get(30), number)
-        self.assertEqual(self.pool.map(tasks.square, range(10)), list(map(tasks.square, range(10))))
+        self.assertEqual(self.pool.map(tasks.square, range(10)),
+                         [number * number for number in range(10)])
 
     def test_module_that_cannot_be_imported(self):
         with self.assertRaisesRegex(Exception, 'vanished') as caught:
@@ -288,11 +289,13 @@ class TestCallbacks(PoolTest):
         caught = []
         hook, threading.excepthook = threading.excepthook, lambda args: caught.append(args[1])
         try:
-            self.assertEqual(self.pool.apply_async(tasks.square, (3,), callback=tasks.fail).get(), 9)
+            result = self.pool.apply_async(tasks.square, (3,), callback=tasks.fail)
+            self.assertEqual(result.get(), 9)
         finally:
             threading.excepthook = hook
         self.assertIsInstance(caught[0], ValueError)
-        self.assertEqual(self.pool.apply_async(tasks.square, (3,), callback=caught.append).get(), 9)
+        result = self.pool.apply_async(tasks.square, (3,), callback=caught.append)
+        self.assertEqual(result.get(), 9)
         self.assertEqual(caught[1:], [9])
 
     def test_that_use_the_pool(self):
@@ -305,7 +308,8 @@ class TestCallbacks(PoolTest):
 
     def test_in_order_of_completion(self):
         seen = []
-        results = [self.pool.apply_async(time.sleep, (seconds,), callback=lambda _, n=seconds: seen.append(n))
+        results = [self.pool.apply_async(time.sleep, (seconds,),
+                                         callback=lambda _, n=seconds: seen.append(n))
                    for seconds in (0.6, 0.1)]
         for result in results:
             result.wait()
@@ -342,7 +346,8 @@ class TestImap(PoolTest):
                 items = list(items)
                 expected = [item * item for item in items]
                 self.assertEqual(list(self.pool.imap(tasks.square, items, chunksize)), expected)
-                self.assertEqual(list(self.pool.imap(tasks.square, iter(items), chunksize)), expected)
+                iterator = self.pool.imap(tasks.square, iter(items), chunksize)
+                self.assertEqual(list(iterator), expected)
                 self.assertEqual(
                     sorted(self.pool.imap_unordered(tasks.square, items, chunksize)), expected)
 

@@ -173,7 +173,8 @@ class TestKilled(unittest.TestCase):
                 process, pids = start(WAITS[name])
                 process.kill()
                 process.communicate()
-                self.assertTrue(tasks.wait_until(lambda pids=pids: not any(map(tasks.is_alive, pids))))
+                self.assertTrue(
+                    tasks.wait_until(lambda pids=pids: not any(map(tasks.is_alive, pids))))
 
     def test_middle_of_three(self):
         process, pids = start('''

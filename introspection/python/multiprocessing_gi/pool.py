@@ -487,13 +487,10 @@ class _Callbacks:
             job = self._gobject.take_finished(SLICE_US)
             if job is None:
                 continue
+            number, job = job.get_id(), None
+            self._results[number]._notify()
             with self._condition:
-                result = self._results.pop(job.get_id(), None)
-            job = None
-            if result is not None:
-                result._notify()
-                result = None
-            with self._condition:
+                del self._results[number]
                 self._condition.notify_all()
 
     def stop(self):
