@@ -60,8 +60,9 @@ mp_job_next (MpJob *self, gint64 timeout_us, GCancellable *cancellable, GError *
   MpSleepResult result;
 
   g_return_val_if_fail (MP_IS_JOB (self) && mp_job_get_core (self) != NULL, NULL);
-  core = mp_job_get_core (self);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
+
+  core = mp_job_get_core (self);
 
   deadline = mp_deadline_new (timeout_us);
   do
@@ -249,8 +250,9 @@ mp_job_push_packed (MpJob *self,
   gboolean open;
 
   g_return_val_if_fail (MP_IS_JOB (self) && mp_job_get_core (self) != NULL, FALSE);
-  core = mp_job_get_core (self);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  core = mp_job_get_core (self);
 
   batch = mp_batch_new_packed (data, length, lengths, n_lengths, core->codec, error);
   if (batch == NULL)
@@ -323,8 +325,9 @@ mp_job_take_packed (MpJob *self, guint max_results, gsize *length)
   GByteArray *bytes = g_private_get (&packed_key);
 
   g_return_val_if_fail (MP_IS_JOB (self) && mp_job_get_core (self) != NULL, NULL);
-  core = mp_job_get_core (self);
   g_return_val_if_fail (length != NULL, NULL);
+
+  core = mp_job_get_core (self);
 
   /* A big one is not kept. */
   if (bytes == NULL || bytes->len > 1024 * 1024)

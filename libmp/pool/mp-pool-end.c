@@ -93,8 +93,9 @@ mp_pool_join (MpPool *self, gint64 timeout_us, GCancellable *cancellable, GError
   MpSleepResult result;
 
   g_return_val_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL, FALSE);
-  core = mp_pool_get_core (self);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  core = mp_pool_get_core (self);
 
   if (!mp_pool_check_join (self, error))
     return FALSE;

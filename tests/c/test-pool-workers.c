@@ -247,6 +247,25 @@ test_signals (void)
 }
 
 static void
+test_zygote_killed (void)
+{
+  MpPool *pool = pool_new (2);
+  int zygote = mp_context_get_zygote_pid (mp_pool_get_context (pool));
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PoolGate) gate = pool_gate_new ();
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
+
+  g_test_summary ("The end of the zygote is the end of all workers, and not of the pool.");
+  g_assert_cmpint (zygote, >, 0);
+  pool_gate_wait (gate, 1);
+  kill (zygote, SIGKILL);
+  g_assert_true (mp_job_wait (job, -1, NULL, &error));
+  g_assert_cmpint (mp_job_get_state (job), ==, MP_JOB_STATE_WORKER_DIED);
+  assert_works (pool);
+  pool_close (pool);
+}
+
+static void
 test_no_worker (void)
 {
   g_autoptr (MpContext) context = mp_context_new (MP_START_METHOD_FORKSERVER, MP_RUNTIME_PYTHON);
@@ -297,6 +316,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/pool-workers/attempts", test_attempts);
   g_test_add_func ("/mp/pool-workers/max-tasks", test_max_tasks);
   g_test_add_func ("/mp/pool-workers/signals", test_signals);
+  g_test_add_func ("/mp/pool-workers/zygote-killed", test_zygote_killed);
   g_test_add_func ("/mp/pool-workers/no-worker", test_no_worker);
   g_test_add_func ("/mp/pool-workers/many-pools", test_many_pools);
   return g_test_run ();
