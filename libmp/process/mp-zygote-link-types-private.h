@@ -40,6 +40,8 @@ struct _MpZygoteLink
   int pidfd;
   int pid;
   gboolean said_hello;
+  gboolean killed;     /* it ended by a signal */
+  gboolean respawned;  /* because the one before was killed before it was ready */
   GError *start_error; /* why it was given up, if it was us who gave up */
   GSource *socket_source;
   GSource *output_source;

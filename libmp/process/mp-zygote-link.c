@@ -187,14 +187,22 @@ link_sort_out_entries_locked (MpZygoteLink *self, GQueue *calls)
     }
 }
 
+/* Says how the zygote ended. Somebody else's waitpid() may have taken it. */
 static char *
-describe_end (int wait_result, const siginfo_t *info)
+link_describe_end (MpZygoteLink *self)
 {
-  if (wait_result < 0 || info->si_pid == 0)
+  siginfo_t info = { 0 };
+  int exit_code;
+
+  self->killed = FALSE;
+  if (TEMP_FAILURE_RETRY (waitid (P_PIDFD, self->pidfd, &info, WEXITED | WNOHANG)) == 0 &&
+      info.si_pid != 0)
+    exit_code = mp_exit_code_from_siginfo (info.si_code, info.si_status);
+  else if (!mp_pidfd_get_exit_code (self->pidfd, &exit_code))
     return g_strdup ("ended");
-  if (info->si_code == CLD_EXITED)
-    return g_strdup_printf ("ended with exit code %d", info->si_status);
-  return g_strdup_printf ("was killed by signal %d", info->si_status);
+  self->killed = exit_code < 0;
+  return self->killed ? g_strdup_printf ("was killed by signal %d", -exit_code)
+                      : g_strdup_printf ("ended with exit code %d", exit_code);
 }
 
 static GError *
@@ -202,7 +210,7 @@ link_early_death_error (MpZygoteLink *self, const char *end)
 {
   if (self->start_error != NULL)
     return g_steal_pointer (&self->start_error);
-  if (self->kind == MP_ZYGOTE_SELF && !self->said_hello)
+  if (self->kind == MP_ZYGOTE_SELF && !self->said_hello && !self->killed)
     return g_error_new (MP_ERROR,
                         MP_ERROR_NOT_BOOTSTRAPPED,
                         "“%s”, executed again to start processes, %s before it called "
@@ -211,7 +219,7 @@ link_early_death_error (MpZygoteLink *self, const char *end)
                         self->argv[0],
                         end);
   return g_error_new (MP_ERROR,
-                      MP_ERROR_FAILED,
+                      self->killed ? MP_ERROR_PROCESS_DIED : MP_ERROR_FAILED,
                       "“%s” %s before it was ready to start processes",
                       self->argv[0],
                       end);
@@ -221,8 +229,11 @@ static void
 link_died_locked (MpZygoteLink *self, const char *end, GQueue *calls)
 {
   gboolean was_ready = self->state == MP_ZYGOTE_LINK_READY;
-  g_autoptr (GError) error = was_ready ? NULL : link_early_death_error (self, end);
+  /* Who was killed before it was ready is no reason to give up, but only once. */
+  gboolean again = self->killed && self->start_error == NULL && !self->respawned;
+  g_autoptr (GError) error = was_ready || again ? NULL : link_early_death_error (self, end);
 
+  self->respawned = !was_ready && again;
   mp_zygote_link_forget (self);
   link_sort_out_entries_locked (self, calls);
   if (self->inherited)
@@ -364,16 +375,12 @@ death_cb (int fd, GIOCondition condition, gpointer user_data)
 {
   MpZygoteLink *self = user_data;
   GQueue *calls = g_queue_new ();
-  siginfo_t info = { 0 };
   g_autofree char *end = NULL;
-  int result;
 
   g_mutex_lock (&mp_zygote_links_mutex);
   if (self->pidfd == fd)
     {
-      /* Somebody else's waitpid() may have taken it: then only the how is lost. */
-      result = TEMP_FAILURE_RETRY (waitid (P_PIDFD, fd, &info, WEXITED | WNOHANG));
-      end = describe_end (result, &info);
+      end = link_describe_end (self);
       /* What it said before it died still counts. */
       link_receive_locked (self, calls);
       link_died_locked (self, end, calls);
