@@ -79,7 +79,7 @@ cut (const guint8 *data, gsize length, const guint8 *lengths, gsize n, GOutputVe
       memcpy (&size, lengths + i * sizeof size, sizeof size);
       if (size > length - used)
         return FALSE;
-      parts[i] = (GOutputVector){ .buffer = data + used, .size = size };
+      parts[i] = (GOutputVector){ .buffer = size > 0 ? data + used : NULL, .size = size };
       used += size;
     }
   return used == length;

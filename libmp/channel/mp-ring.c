@@ -218,7 +218,8 @@ mp_ring_put_quickly (MpRing *self, const guint8 *data, gsize length, MpCodec cod
     {
       *(MessageHeader *) (gpointer) place =
         (MessageHeader){ .length = (uint32_t) length, .codec = (uint32_t) codec };
-      memcpy (place + sizeof (MessageHeader), data, length);
+      if (length > 0)
+        memcpy (place + sizeof (MessageHeader), data, length);
       commit_put (self, head, 1, need.units);
     }
   mp_micro_lock_release (&shared->put_lock);

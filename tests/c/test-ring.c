@@ -577,9 +577,16 @@ read_then_stay_away (gpointer data)
   return mp_ring_wait (rings[1], G_IO_IN, mp_deadline_new (FAR)) == MP_RING_CLOSED ? 0 : 1;
 }
 
+/* Loops look for themselves after a second: a wake that is lost costs that. One
+ * such round may be a slow machine, several are not. */
+#define LATE_US (900 * 1000)
+#define MAX_LATE 2
+
 static void
 test_two_sources (void)
 {
+  guint n_late = 0;
+
   g_test_summary ("While one loop is busy with a message, another one gets the next at once");
   for (int round = 0; round < 50; round++)
     {
@@ -601,10 +608,11 @@ test_two_sources (void)
       start = g_get_monotonic_time ();
       put_number (ring, 2);
       g_assert_cmpint (test_join (other), ==, 0);
-      g_assert_cmpint (g_get_monotonic_time () - start, <, test_soon ());
+      n_late += g_get_monotonic_time () - start >= LATE_US;
       mp_ring_close (end);
       g_assert_cmpint (test_join (busy), ==, 0);
     }
+  g_assert_cmpuint (n_late, <=, MAX_LATE);
 }
 
 static void
@@ -612,6 +620,7 @@ test_two_sources_one_batch (void)
 {
   const GOutputVector part = { .buffer = "x", .size = 1 };
   const MpRecord records[] = { { .parts = &part, .n_parts = 1 }, { .parts = &part, .n_parts = 1 } };
+  guint n_late = 0;
 
   g_test_summary ("Two messages in one commit reach two loops that slept");
   for (int round = 0; round < 50; round++)
@@ -631,11 +640,12 @@ test_two_sources_one_batch (void)
       g_assert_cmpint (mp_ring_put (ring, records, 2, 0, 0), ==, MP_RING_DONE);
       while (mp_ring_get_length (ring) > 0)
         g_thread_yield ();
-      g_assert_cmpint (g_get_monotonic_time () - start, <, test_soon ());
+      n_late += g_get_monotonic_time () - start >= LATE_US;
       mp_ring_close (end);
       for (int i = 0; i < 2; i++)
         g_assert_cmpint (test_join (pids[i]), ==, 0);
     }
+  g_assert_cmpuint (n_late, <=, MAX_LATE);
 }
 
 static gboolean

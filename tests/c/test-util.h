@@ -32,11 +32,15 @@ test_soon (void)
 
 /* Runs @body in a forked process that ends with what it returns as its code,
  * and dies with this one. */
-static inline GPid
+static G_GNUC_UNUSED G_GNUC_NO_INLINE GPid
 test_fork (int (*body) (gpointer data), gpointer data)
 {
-  GPid parent = getpid (), pid = fork ();
+  GPid parent = getpid (), pid;
 
+  /* Saves the registers on the stack, so that in the child, too, valgrind finds
+   * what the callers hold. */
+  __builtin_unwind_init ();
+  pid = fork ();
   if (pid == 0)
     {
       prctl (PR_SET_PDEATHSIG, SIGKILL);
