@@ -145,30 +145,34 @@ mp_queue_put_packed (MpQueue *self,
   return status == MP_RING_DONE || mp_ring_set_error (error, self->ring, status, TRUE);
 }
 
-/* One message in the scratch buffer of this thread. */
-typedef struct
+gboolean
+mp_queue_take_to_scratch (gpointer user_data,
+                          guint32 seq,
+                          guint32 n_ready,
+                          MpCodec codec,
+                          const guint8 *data,
+                          gsize length)
 {
-  const guint8 *data;
-  gsize length;
-  MpCodec codec;
-} Scratched;
-
-static gboolean
-take_to_scratch (gpointer user_data,
-                 guint32 seq,
-                 guint32 n_ready,
-                 MpCodec codec,
-                 const guint8 *data,
-                 gsize length)
-{
-  Scratched *result = user_data;
+  MpQueueScratched *result = user_data;
   guint8 *copy = mp_scratch_reserve (length);
 
   if (G_UNLIKELY (copy == NULL))
     return FALSE;
   memcpy (copy, data, length);
-  *result = (Scratched){ .data = copy, .length = length, .codec = codec };
+  *result = (MpQueueScratched){ .data = copy, .length = length, .codec = codec };
   return TRUE;
+}
+
+gboolean
+mp_queue_take_readable (gpointer user_data,
+                        guint32 seq,
+                        guint32 n_ready,
+                        MpCodec codec,
+                        const guint8 *data,
+                        gsize length)
+{
+  return codec != MP_CODEC_PICKLE &&
+         mp_queue_take_to_scratch (user_data, seq, n_ready, codec, data, length);
 }
 
 /* The scratch buffer only refuses when there is no memory. */
@@ -186,9 +190,9 @@ get_one (MpQueue *self,
          GCancellable *cancellable,
          GError **error)
 {
-  Scratched result = { .data = NULL };
+  MpQueueScratched result = { .data = NULL };
   MpRingStatus status = scratch_status (
-    mp_queue_take (self, 1, take_to_scratch, &result, timeout_us, cancellable, NULL));
+    mp_queue_take (self, 1, mp_queue_take_to_scratch, &result, timeout_us, cancellable, NULL));
 
   *length = result.length;
   if (codec != NULL)
@@ -244,9 +248,9 @@ mp_queue_get_payload (MpQueue *self,
 static const guint8 *
 try_get_one (MpQueue *self, gsize *length, int *codec)
 {
-  Scratched result = { .data = NULL };
+  MpQueueScratched result = { .data = NULL };
   MpRingStatus status =
-    mp_ring_take (self->ring, 1, 0, take_to_scratch, &result, MP_DEADLINE_NOW, NULL, NULL);
+    mp_ring_take (self->ring, 1, 0, mp_queue_take_to_scratch, &result, MP_DEADLINE_NOW, NULL, NULL);
 
   *length = result.length;
   if (status == MP_RING_DONE)

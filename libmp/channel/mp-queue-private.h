@@ -39,6 +39,29 @@ MpRingStatus mp_queue_take (MpQueue *self,
                             GCancellable *cancellable,
                             gsize *n_taken);
 
+/* One message in the scratch buffer of this thread. */
+typedef struct
+{
+  const guint8 *data;
+  gsize length;
+  MpCodec codec;
+} MpQueueScratched;
+
+/* An MpRingTake that fills the MpQueueScratched @user_data; refuses when there
+ * is no memory, or, the second, what only Python can read. */
+gboolean mp_queue_take_to_scratch (gpointer user_data,
+                                   guint32 seq,
+                                   guint32 n_ready,
+                                   MpCodec codec,
+                                   const guint8 *data,
+                                   gsize length);
+gboolean mp_queue_take_readable (gpointer user_data,
+                                 guint32 seq,
+                                 guint32 n_ready,
+                                 MpCodec codec,
+                                 const guint8 *data,
+                                 gsize length);
+
 /* NULL if there is no memory. */
 GBytes *mp_queue_copy_bytes (const guint8 *data, gsize length);
 

@@ -338,7 +338,19 @@ mp_queue_put (MpQueue *self,
               GCancellable *cancellable,
               GError **error)
 {
-  return mp_queue_put_many (self, &value, 1, timeout_us, cancellable, error);
+  g_autoptr (GVariant) box = NULL;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self), FALSE);
+  g_return_val_if_fail (value != NULL, FALSE);
+
+  box = g_variant_ref_sink (g_variant_new_variant (value));
+  return mp_queue_put_payload (self,
+                               g_variant_get_data (box),
+                               g_variant_get_size (box),
+                               MP_CODEC_GVARIANT,
+                               timeout_us,
+                               cancellable,
+                               error);
 }
 
 /**
@@ -478,26 +490,6 @@ convert_items (GArray *items, gsize *n_values, GError **error)
   return NULL;
 }
 
-static GVariant **
-queue_get_values (MpQueue *self,
-                  guint max_items,
-                  gint64 timeout_us,
-                  gsize *n_values,
-                  GCancellable *cancellable,
-                  GError **error)
-{
-  g_autoptr (GArray) items = g_array_new (FALSE, FALSE, sizeof (MpQueueItem));
-  MpRingStatus status;
-
-  g_array_set_clear_func (items, item_clear);
-  status =
-    mp_queue_take (self, max_items, mp_queue_take_item, items, timeout_us, cancellable, NULL);
-  if (status == MP_RING_DONE)
-    return convert_items (items, n_values, error);
-  mp_ring_set_error (error, self->ring, status, FALSE);
-  return NULL;
-}
-
 /**
  * mp_queue_get:
  * @self: a queue
@@ -523,14 +515,17 @@ queue_get_values (MpQueue *self,
 GVariant *
 mp_queue_get (MpQueue *self, gint64 timeout_us, GCancellable *cancellable, GError **error)
 {
-  g_autofree GVariant **values = NULL;
-  gsize n_values = 0;
+  MpQueueScratched message = { .data = NULL };
+  MpRingStatus status;
 
   g_return_val_if_fail (MP_IS_READY_QUEUE (self), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  values = queue_get_values (self, 1, timeout_us, &n_values, cancellable, error);
-  return values != NULL ? values[0] : NULL;
+  status = mp_queue_take (self, 1, mp_queue_take_readable, &message, timeout_us, cancellable, NULL);
+  if (status == MP_RING_DONE)
+    return mp_payload_to_variant (message.data, message.length, message.codec, error);
+  mp_ring_set_error (error, self->ring, status, FALSE);
+  return NULL;
 }
 
 /**
@@ -559,12 +554,22 @@ mp_queue_get_many (MpQueue *self,
                    GCancellable *cancellable,
                    GError **error)
 {
+  g_autoptr (GArray) items = NULL;
+  MpRingStatus status;
+
   g_return_val_if_fail (MP_IS_READY_QUEUE (self), NULL);
   g_return_val_if_fail (max_items > 0 && n_values != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   *n_values = 0;
-  return queue_get_values (self, max_items, timeout_us, n_values, cancellable, error);
+  items = g_array_new (FALSE, FALSE, sizeof (MpQueueItem));
+  g_array_set_clear_func (items, item_clear);
+  status =
+    mp_queue_take (self, max_items, mp_queue_take_item, items, timeout_us, cancellable, NULL);
+  if (status == MP_RING_DONE)
+    return convert_items (items, n_values, error);
+  mp_ring_set_error (error, self->ring, status, FALSE);
+  return NULL;
 }
 
 /* The rest */

@@ -78,13 +78,48 @@ assert_corrupt (const void *data, gsize length, MpCodec codec)
 static void
 test_corrupt (void)
 {
+  guint8 big[10000];
+
   g_test_summary ("What is not what it says is an error");
   assert_corrupt ("", 0, MP_CODEC_GVARIANT);
   assert_corrupt ("\1\2\3\4\0(", 6, MP_CODEC_GVARIANT);
   assert_corrupt ("\377\377", 2, MP_CODEC_GVARIANT);
+  assert_corrupt ("\1\2\3\0ai", 6, MP_CODEC_GVARIANT);
+  memset (big, 0xff, sizeof big);
+  assert_corrupt (big, sizeof big, MP_CODEC_GVARIANT);
   assert_corrupt ("\377", 1, MP_CODEC_JSON);
   assert_corrupt ("a\0b", 3, MP_CODEC_JSON);
   assert_corrupt ("a", 1, (MpCodec) 77);
+}
+
+static void
+test_big (void)
+{
+  GVariantBuilder builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_VARDICT);
+  g_autofree guint8 *data = g_malloc0 (1000 * 1000);
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GVariant) back = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  gsize length;
+
+  g_test_summary ("A big value is what it was");
+  for (int i = 0; i < 5; i++)
+    {
+      g_autofree char *key = g_strdup_printf ("key %d", i);
+
+      g_variant_builder_add (&builder,
+                             "{sv}",
+                             key,
+                             g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, data, 1000000, 1));
+    }
+  value = g_variant_ref_sink (g_variant_builder_end (&builder));
+  bytes = mp_payload_from_variant (value);
+  data[0] = 1;
+  back = mp_payload_to_variant (g_bytes_get_data (bytes, &length),
+                                g_bytes_get_size (bytes),
+                                MP_CODEC_GVARIANT,
+                                NULL);
+  g_assert_true (g_variant_equal (back, value));
 }
 
 static void
@@ -111,6 +146,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/payload/floating", test_floating);
   g_test_add_func ("/mp/payload/others", test_others);
   g_test_add_func ("/mp/payload/corrupt", test_corrupt);
+  g_test_add_func ("/mp/payload/big", test_big);
   g_test_add_func ("/mp/payload/scratch", test_scratch);
   return g_test_run ();
 }
