@@ -134,4 +134,4 @@ if __name__ == '__main__':
     except OSError as error:
         sys.exit(f'wordcount: {error.filename}: {error.strerror}')
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit('wordcount: interrupted')

@@ -57,7 +57,7 @@ def run_all(folder, lines):
     tools = BUILD / 'tests' / 'tools'
     done = subprocess.run([tools / 'private-bus', tools / 'session.conf', folder / 'bus.log',
                            'sh', '-c', script],
-                          cwd=folder, env=environment(), timeout=240, check=False, text=True,
+                          cwd=folder, env=environment(), timeout=90, check=False, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     return done.stdout.split(MARK)
