@@ -49,12 +49,15 @@ if __name__ == '__main__':
 '''
 
 MANY_POOLS = '''
-import os, sys
+import os, sys, time
 import multiprocessing_gi as mp
 
 def children():
-    with open(f'/proc/self/task/{os.getpid()}/children') as stream:
-        return len(stream.read().split())
+    count = 0
+    for thread in os.listdir('/proc/self/task'):
+        with open(f'/proc/self/task/{thread}/children') as stream:
+            count += len(stream.read().split())
+    return count
 
 def held():
     targets = []
@@ -84,10 +87,18 @@ if __name__ == '__main__':
 
     for turn in range(10):
         once(turn)
-    before = held()
+    # What a pool held goes when its workers have gone, which takes a moment.
+    before, last = held(), None
+    while before != last:
+        time.sleep(0.5)
+        before, last = held(), before
     for turn in range(int(sys.argv[1])):
         once(turn)
+    deadline = time.monotonic() + 20
     after = held()
+    while after != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+        after = held()
     print(before, after)
     sys.exit(before != after)
 '''
