@@ -33,8 +33,9 @@ class _NoVariantError(TypeError):
 def main(handle, fd_list, preparation):
     """Works for the pool behind the handle; gives the exit code of the process."""
     worker = Mp.Worker.new_from_handle(handle, fd_list)
+    number = 1 + handle.get_child_value(2).lookup_value("worker", None).get_uint32()
     try:
-        _start(worker, fd_list, preparation)
+        _start(worker, number, fd_list, preparation)
     except BaseException as error:
         _report(worker, error, True, "the worker's initializer failed: ")
         error = None
@@ -49,13 +50,13 @@ def main(handle, fd_list, preparation):
     return 0
 
 
-def _start(worker, fd_list, preparation):
+def _start(worker, number, fd_list, preparation):
     """Prepares the process, and runs the initializer of a Python pool."""
     start_data = worker.get_start_data()
     data = start_data.get_data() if start_data is not None else None
     if not data:
         _child.apply_preparation(preparation)
-        _become_worker(worker, "PoolWorker", ())
+        _become_worker("PoolWorker", number)
         return
     stream = io.BytesIO(data)
     current = process.current_process()
@@ -67,15 +68,14 @@ def _start(worker, fd_list, preparation):
             initializer, arguments = pickle.load(stream)
     finally:
         del current._inheriting
-    _become_worker(worker, state["worker_name"], state["identity"], state["parent"])
+    _become_worker(state["worker_name"], number, state["identity"], state["parent"])
     if initializer is not None:
         initializer(*arguments)
 
 
-def _become_worker(worker, name, identity, parent=None):
-    number = os.getpid()
+def _become_worker(name, number, identity=(), parent=None):
     obj = process.BaseProcess(daemon=True)
-    obj._identity = tuple(identity) + (number,)
+    obj._identity = (*identity, number)
     obj._name = f"{name}-{number}"
     parent = parent or (os.getppid(), "parent")
     process.become(obj, *parent)
