@@ -151,7 +151,7 @@ class Workplace:
         adapt = find_adapt(self.args.adapt)
         adapt_it = self.dropin and adapt is not None
         self.suite_map = {}
-        if self.native and not adapt_it:
+        if self.native and not self.dropin:
             return
         for name in (SUITE_FILE, MAIN_FILE) + COMPANIONS:
             src = os.path.join(self.suite_src, name)
