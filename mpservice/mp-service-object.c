@@ -275,8 +275,8 @@ handle_unref (MpDBusObject *object, GDBusMethodInvocation *invocation)
     g_hash_table_insert (self->references, g_strdup (sender), GUINT_TO_POINTER (n_references - 1));
   else
     g_hash_table_remove (self->references, sender);
-  mp_dbus_object_complete_unref (object, invocation);
   end_if_unheld (self);
+  mp_dbus_object_complete_unref (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
@@ -298,17 +298,16 @@ handle_unlink (MpDBusObject *object, GDBusMethodInvocation *invocation)
       return G_DBUS_METHOD_INVOCATION_HANDLED;
     }
   self->linked = FALSE;
-  mp_dbus_object_complete_unlink (object, invocation);
   end_if_unheld (self);
+  mp_dbus_object_complete_unlink (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
 static gboolean
 handle_close (MpDBusObject *object, GDBusMethodInvocation *invocation, GVariant *options)
 {
-  /* The invocation is answered first: it goes out before the news of the end. */
-  mp_dbus_object_complete_close (object, invocation);
   mp_service_object_end (MP_SERVICE_OBJECT (object), "closed");
+  mp_dbus_object_complete_close (object, invocation);
   return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 

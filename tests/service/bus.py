@@ -195,6 +195,9 @@ class ServiceCase(unittest.TestCase):
             service = cls.bus.start_service()
             service.stderr.close()
             cls.addClassCleanup(cls.end, service)
+            peer = Peer(cls.bus)
+            wait_until(peer.has_service, "the service's name")
+            peer.close()
 
     @classmethod
     def end(cls, service):

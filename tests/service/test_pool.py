@@ -198,6 +198,10 @@ class PoolTest(ServiceCase):
         """Workers that are forked from a warm interpreter."""
         self.check_context("forkserver")
 
+    def test_spawn(self):
+        """Workers that are executed afresh."""
+        self.check_context("spawn")
+
     def test_bad_options(self):
         """What a pool cannot be is said."""
         for options, key in (({"runtime": v("s", "cobol")}, "runtime"),
