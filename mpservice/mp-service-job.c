@@ -161,15 +161,20 @@ handle_wait (MpDBusJob *dbus_job, GDBusMethodInvocation *invocation, GVariant *a
 GVariant *
 mp_service_job_dup_value (MpJob *job, MpServiceResult result, GError **error)
 {
-  g_autoptr (GVariant) value = mp_job_get_result (job, error);
+  g_autoptr (GVariant) whole = mp_job_get_result (job, error);
+  g_autoptr (GVariant) value = NULL;
 
-  if (value != NULL && result == MP_SERVICE_RESULT_ONLY_ITEM)
+  if (whole == NULL)
+    return NULL;
+
+  value = mp_service_value_trust (whole);
+  if (result == MP_SERVICE_RESULT_ONLY_ITEM)
     {
       g_autoptr (GVariant) items = g_steal_pointer (&value);
 
       g_variant_get_child (items, 0, "v", &value);
     }
-  if (value == NULL || !mp_service_value_check (value, error))
+  if (!mp_service_value_check (value, error))
     return NULL;
   return g_steal_pointer (&value);
 }

@@ -160,6 +160,15 @@ mp_service_value_check (GVariant *value, GError **error)
   return check_value (value, none, error);
 }
 
+GVariant *
+mp_service_value_trust (GVariant *value)
+{
+  g_autoptr (GVariant) normal = g_variant_get_normal_form (value);
+  g_autoptr (GBytes) bytes = g_variant_get_data_as_bytes (normal);
+
+  return g_variant_ref_sink (g_variant_new_from_bytes (g_variant_get_type (value), bytes, TRUE));
+}
+
 gboolean
 mp_service_value_refuse_fds (GDBusMethodInvocation *invocation, GError **error)
 {
@@ -182,7 +191,11 @@ from_variant_bytes (GBytes *bytes, GError **error)
 
   box = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_VARIANT, bytes, FALSE));
   if (g_variant_is_normal_form (box))
-    return g_variant_get_variant (box);
+    {
+      g_autoptr (GVariant) trusted = mp_service_value_trust (box);
+
+      return g_variant_get_variant (trusted);
+    }
 
   g_set_error_literal (error, MP_ERROR, MP_ERROR_CORRUPT, "the item is no serialised value");
   return NULL;

@@ -310,6 +310,13 @@ class PoolTest(ServiceCase):
         with self.assert_error("CallbackFailed", "ValueError: this"):
             self.result(path[len(PATH):])
 
+    def test_large_map(self):
+        """Many items, in time that grows no faster than their number."""
+        pool = self.make_pool(2)
+        path = self.peer.call(pool, "Pool.Map", "(sava{sv})", "bus_tasks:same",
+                              [v("i", number) for number in range(50000)], {})[len(PATH):]
+        self.assertEqual(self.result(path), list(range(50000)))
+
     def test_job(self):
         """The life of a job, as its owner sees it."""
         pool = self.make_pool()
