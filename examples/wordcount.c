@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <glob.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -402,6 +403,7 @@ main (int argc, char **argv)
 
   mp_task_register ("count-words", count_words, NULL, NULL);
   mp_bootstrap (&argc, &argv); /* in a worker this does not return */
+  setlocale (LC_CTYPE, "");
 
   if (!take_options (&argc, &argv, files, &error))
     {

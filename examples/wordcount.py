@@ -132,6 +132,7 @@ if __name__ == '__main__':
     try:
         main()
     except OSError as error:
-        sys.exit(f'wordcount: {error.filename}: {error.strerror}')
+        print(f'wordcount: {error.filename}: {error.strerror}', file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit('wordcount: interrupted')

@@ -13,6 +13,7 @@ them.
 import os
 import re
 import shlex
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -25,6 +26,7 @@ PAGES = ('README.md', 'docs/getting-started.md')
 FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r'^\W*([a-z_-]+\.(?:c|py|js|vala|build))\W*\n')
 MARK = '\x01'
+TIMEOUT = 120  # seconds for all commands of a page
 
 
 def environment():
@@ -55,12 +57,16 @@ def run_all(folder, lines):
     """Run commands in one shell on a bus of its own; return what each printed."""
     script = ''.join(f'{line}printf "%s" {shlex.quote(MARK)}\n' for line in lines)
     tools = BUILD / 'tests' / 'tools'
-    done = subprocess.run([tools / 'private-bus', tools / 'session.conf', folder / 'bus.log',
+    with subprocess.Popen([tools / 'private-bus', tools / 'session.conf', folder / 'bus.log',
                            'sh', '-c', script],
-                          cwd=folder, env=environment(), timeout=90, check=False, text=True,
+                          cwd=folder, env=environment(), text=True, start_new_session=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT)
-    return done.stdout.split(MARK)
+                          stderr=subprocess.STDOUT) as process:
+        try:
+            return process.communicate(timeout=TIMEOUT)[0].split(MARK)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 class TestDocs(unittest.TestCase):
