@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import pickle
+import socket
 import threading
 import types
 
@@ -28,32 +29,56 @@ HANDLE_TYPE = "(sua{sv}ah)"
 loads = pickle.loads
 _pickle_dumps = pickle.dumps
 
-# The types for which a plain pickle and the standard library's reducer agree.
-_PLAIN_TYPES = {types.MethodType, type(list.append), type(int.__add__), functools.partial}
+# The types for which a plain pickle does what the standard library's reducer does, or
+# is an error, upon which the reducers are tried.
+_PLAIN_TYPES = {types.MethodType, type(list.append), type(int.__add__), functools.partial,
+                socket.socket}
 _reducers = getattr(ForkingPickler, "_extra_reducers", {})
-_table = None
-_table_length = -1
 
 
-def _refresh_table():
-    """Looks at the registered reducers anew; None when a plain pickle does the same."""
-    global _table, _table_length
-    _table_length = len(_reducers)
-    extra = {kind: reduce for kind, reduce in _reducers.items() if kind not in _PLAIN_TYPES}
-    _table = extra or None
+class _Pickler(pickle.Pickler):
+    """A pickler with the reducers that were registered with ForkingPickler."""
+
+    dispatch_table = copyreg.dispatch_table
+
+
+_seen = None
+_plain = False
+
+
+def _look_at_reducers():
+    """Takes over what was registered in the meantime."""
+    global _seen, _plain
+    _seen = len(_reducers), len(copyreg.dispatch_table)
+    _plain = _PLAIN_TYPES.issuperset(_reducers)
+    _Pickler.dispatch_table = {**copyreg.dispatch_table, **_reducers}
 
 
 def dumps(obj):
     """Pickles with the reducers that were registered with ForkingPickler."""
-    if len(_reducers) != _table_length:
-        _refresh_table()
-    if _table is None:
-        return _pickle_dumps(obj, PROTOCOL)
+    if _seen != (len(_reducers), len(copyreg.dispatch_table)):
+        _look_at_reducers()
+    if _plain:
+        try:
+            return _pickle_dumps(obj, PROTOCOL)
+        except TypeError:
+            # It may be a socket.
+            pass
     buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, PROTOCOL)
-    pickler.dispatch_table = {**copyreg.dispatch_table, **_table}
-    pickler.dump(obj)
+    _Pickler(buffer, PROTOCOL).dump(obj)
     return buffer.getvalue()
+
+
+def dump_all(objs):
+    """The pickles of a sequence of objects."""
+    if _seen != (len(_reducers), len(copyreg.dispatch_table)):
+        _look_at_reducers()
+    if _plain:
+        try:
+            return [_pickle_dumps(obj, PROTOCOL) for obj in objs]
+        except TypeError:
+            pass
+    return list(map(dumps, objs))
 
 
 def decode(data, codec):

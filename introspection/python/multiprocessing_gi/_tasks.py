@@ -5,12 +5,8 @@
 import struct
 from array import array
 
-from multiprocessing.pool import MaybeEncodingError, RemoteTraceback
-
 from . import _gvariant, _raw
 from ._serialize import loads
-
-__all__ = ["MaybeEncodingError", "RemoteTraceback"]
 
 # The first byte of the function of a pickled task says how the payload is applied;
 # the pickle of the callable follows.
@@ -27,7 +23,7 @@ PYTHON_DOMAIN = "python"
 
 OK, ERROR = 0, 1
 _count_of = struct.Struct("=I").unpack_from
-_head_size = 16
+_HEAD = struct.Struct("=IIII")
 
 
 def pack_lengths(payloads):
@@ -39,14 +35,20 @@ def iterate_packed(data):
     """The (index, status, codec, bytes) of each result of Mp.Job.take_packed()."""
     if not data:
         return
-    count = _count_of(data)[0]
-    heads = memoryview(data)[4:4 + count * _head_size].cast("I")
-    position = 4 + count * _head_size
-    for at in range(0, 4 * count, 4):
-        index, status, codec, length = heads[at:at + 4]
+    position = 4 + _HEAD.size * _count_of(data)[0]
+    for index, status, codec, length in _HEAD.iter_unpack(memoryview(data)[4:position]):
         end = position + length
         yield index, status, codec, data[position:end]
         position = end
+
+
+def __getattr__(name):
+    # The standard library's own, for the except clauses of existing programs; late,
+    # because it takes all of its connections with it.
+    if name in ("MaybeEncodingError", "RemoteTraceback"):
+        import multiprocessing.pool
+        return getattr(multiprocessing.pool, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def failure_from(data):
@@ -72,5 +74,6 @@ def failure(domain, code, message, traceback=None, pickled=None):
     if exception is None:
         exception = _raw.convert_failure(domain, code, message)
     if traceback:
+        from multiprocessing.pool import RemoteTraceback
         exception.__cause__ = RemoteTraceback(f'\n"""\n{traceback}"""')
     return exception

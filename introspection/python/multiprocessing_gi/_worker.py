@@ -13,7 +13,7 @@ import types
 from . import _child, _gvariant, _raw, _tasks, process, util
 from ._raw import GLib, Mp
 from ._serialize import GVARIANT, PICKLE, dumps, inheriting, loads
-from ._tasks import FLAG_CHUNK, FLAG_STAR, PYTHON_DOMAIN, MaybeEncodingError
+from ._tasks import FLAG_CHUNK, FLAG_STAR, PYTHON_DOMAIN
 
 __all__ = ["main"]
 
@@ -131,7 +131,7 @@ def _dump_result(value):
     try:
         return dumps(value)
     except Exception as error:
-        raise MaybeEncodingError(error, value) from None
+        raise _tasks.MaybeEncodingError(error, value) from None
 
 
 def _look_up(record, cache):
@@ -231,7 +231,7 @@ def _pickle_exception(error):
     try:
         return dumps(error)
     except Exception as reason:
-        return dumps(MaybeEncodingError(reason, error))
+        return dumps(_tasks.MaybeEncodingError(reason, error))
 
 
 def _own_part(error):

@@ -2,463 +2,33 @@
 # SPDX-FileCopyrightText: 2026 the libmp authors
 """Pools of worker processes, over MpPool."""
 
-import collections
-import itertools
 import os
-import sys
 import threading
-import types
 import warnings
 import weakref
 
 from . import _raw, _tasks, context as _context, process, util
-from ._raw import GLib, Mp, SLICE_US, TimeoutError, deadline_after, remaining_us, wait_until
-from ._serialize import PICKLE, decode, dumps, loads, spawning
-from ._tasks import MaybeEncodingError, RemoteTraceback
+from ._imap import Feeder, IMapIterator, IMapUnorderedIterator
+from ._raw import GLib, Mp, SLICE_US, wait_until
+from ._results import ApplyResult, AsyncResult, MapResult
+from ._serialize import PICKLE, dump_all, dumps, spawning
 
 __all__ = ["Pool", "AsyncResult", "ApplyResult", "MapResult", "IMapIterator",
-           "IMapUnorderedIterator", "MaybeEncodingError", "RemoteTraceback"]
+           "IMapUnorderedIterator"]
 
 INIT, RUN, CLOSE, TERMINATE = "INIT", "RUN", "CLOSE", "TERMINATE"
 
 # How many tasks of an imap() may be unfinished or not yet fetched.
 READ_AHEAD = 1024
-# How many tasks are handed over with one call where the input cannot block.
-BATCH = 128
+# How many items of a map() are pickled before the workers get them.
+_BATCH_ITEMS = 2048
 _WORKER_NAMES = {"forkserver": "ForkServerPoolWorker", "spawn": "SpawnPoolWorker"}
-# Inputs whose iterator neither runs foreign code nor waits for anything.
-_INSTANT = (list, tuple, range, str, bytes, set, frozenset, dict, collections.deque)
 
 
-class AsyncResult:
-    """The result of apply_async(), to come."""
-
-    def __init__(self, pool, job, callback=None, error_callback=None):
-        self._pool = pool
-        self._job = job
-        self._callback = callback
-        self._error_callback = error_callback
-        self._lock = threading.Lock()
-        self._done = False
-        self._success = None
-        self._value = None
-        # Set when the callback has run, for results that have one.
-        self._event = None
-
-    @property
-    def gobject(self):
-        """The Mp.raw.Job behind it; None when the task could not be sent."""
-        return self._job
-
-    def ready(self):
-        """Whether the result is there."""
-        if self._event is not None:
-            return self._event.is_set()
-        return self._done or self._job.get_finished()
-
-    def successful(self):
-        """Whether it ended without an exception; ValueError before it has ended."""
-        if not self.ready():
-            raise ValueError(f"{self!r} not ready")
-        self._finish()
-        return self._success
-
-    def wait(self, timeout=None):
-        """Waits for the result, for timeout seconds at most."""
-        self._wait(timeout)
-
-    def _wait(self, timeout):
-        if self._event is not None:
-            return self._event.wait(timeout if timeout is None else max(0, timeout))
-        return self._done or wait_until(self._job.wait_ready, timeout)
-
-    def get(self, timeout=None):
-        """The result; its exception if it has one; TimeoutError if it is not there in time."""
-        if not self._wait(timeout):
-            raise TimeoutError
-        self._finish()
-        if self._success:
-            return self._value
-        raise self._value
-
-    def cancel(self):
-        """Cancels: what is queued is dropped, a worker that has it is replaced."""
-        return self._job is not None and self._job.cancel()
-
-    def _finish(self):
-        """Fetches the value of a finished job, once."""
-        if self._done:
-            return
-        with self._lock:
-            if not self._done:
-                self._resolve(*self._collect())
-
-    def _resolve(self, success, value):
-        """Sets the outcome."""
-        self._success, self._value, self._done = success, value, True
-        self._pool = None
-
-    def _collect(self):
-        for _index, status, codec, data in _tasks.iterate_packed(self._job.take_packed(0)):
-            return _value_of(status, codec, data)
-        return False, _job_failure(self._job)
-
-    def _notify(self):
-        """Runs the callback and makes the result ready; on the callback thread."""
-        self._finish()
-        callback = self._callback if self._success else self._error_callback
-        self._callback = self._error_callback = None
-        try:
-            if callback is not None:
-                callback(self._value)
-        except BaseException:
-            threading.excepthook(threading.ExceptHookArgs(
-                (*sys.exc_info(), threading.current_thread())))
-        finally:
-            self._event.set()
-
-    __class_getitem__ = classmethod(types.GenericAlias)
-
-
-ApplyResult = AsyncResult
-
-
-class MapResult(AsyncResult):
-    """The result of map_async() and starmap_async(), to come."""
-
-    def __init__(self, pool, job, chunked, callback=None, error_callback=None):
-        super().__init__(pool, job, callback, error_callback)
-        self._chunked = chunked
-
-    def _collect(self):
-        job = self._job
-        total = job.get_n_total()
-        values = [None] * total
-        seen, failure = 0, None
-        while seen < total:
-            packed = job.take_packed(0)
-            if not packed:
-                break
-            for index, status, codec, data in _tasks.iterate_packed(packed):
-                seen += 1
-                # The first failure that came in decides, whatever its place.
-                if failure is None:
-                    success, value = _value_of(status, codec, data)
-                    if success:
-                        values[index] = value
-                    else:
-                        failure = value
-        if failure is None and seen < total:
-            failure = _job_failure(job)
-        if failure is not None:
-            return False, failure
-        if self._chunked:
-            values = [value for chunk in values for value in chunk]
-        return True, values
-
-
-def _value_of(status, codec, data):
-    """(True, value) or (False, exception) of one result."""
-    if status == _tasks.OK:
-        try:
-            return True, (loads(data) if codec == PICKLE else decode(data, codec))
-        except Exception as error:
-            return False, error
-    return False, _tasks.failure_from(data)
-
-
-def _job_failure(job):
-    """The exception of a job that has no result of its own."""
-    try:
-        job.get_result()
-    except GLib.Error as error:
-        return _raw.convert_error(error)
-    return _raw.TaskError("the job ended without a result")
-
-
-class IMapIterator:
-    """The results of imap(), in the order of the input."""
-
-    _ordered = True
-
-    def __init__(self, feeder):
-        self._feeder = feeder
-        self._ready = collections.deque()
-        self._lock = threading.RLock()
-        weakref.finalize(self, feeder.abandon).atexit = False
-
-    def __iter__(self):
-        return self
-
-    @property
-    def gobject(self):
-        """The Mp.raw.Job behind it."""
-        return self._feeder.job
-
-    def next(self, timeout=None):
-        """The next result; TimeoutError if there is none in time."""
-        with self._lock:
-            if not self._ready:
-                self._fetch(timeout)
-            success, value = self._ready.popleft()
-        if success:
-            return value
-        raise value
-
-    __next__ = next
-
-    def _fetch(self, timeout):
-        """Waits for results and puts what they stand for into _ready."""
-        feeder = self._feeder
-        deadline = deadline_after(timeout)
-        while True:
-            for status, codec, data in feeder.fetch():
-                if status is None:
-                    self._ready.append((False, data))
-                else:
-                    self._expand(*_value_of(status, codec, data))
-            if self._ready:
-                return
-            if feeder.exhausted():
-                raise StopIteration
-            left = remaining_us(deadline)
-            if left == 0:
-                raise TimeoutError
-            feeder.wait(left)
-
-    def _expand(self, success, value):
-        if success and self._feeder.chunked:
-            self._ready.extend((True, item) for item in value)
-        else:
-            self._ready.append((success, value))
-
-
-class IMapUnorderedIterator(IMapIterator):
-    """The results of imap_unordered(), as they come."""
-
-    _ordered = False
-
-
-class _Feeder:
-    """The input side of an imap(): reads the iterable and pushes tasks, within a limit.
-
-    Where reading the input cannot block, whoever fetches results reads it, in batches;
-    otherwise a thread does, item by item. When the pool is closed the limit is lifted,
-    because then all of the input has to run; when nobody can fetch results any more
-    they are dropped, and the limit is one on unfinished tasks.
-    """
-
-    def __init__(self, job, iterable, chunksize, ordered, limit):
-        self.job = job
-        self.chunked = chunksize > 1
-        self._chunksize = chunksize
-        self._ordered = ordered
-        self._limit = limit - BATCH  # as many may have been fetched and wait
-        self._condition = threading.Condition()
-        # The rest is under the condition's lock, but the iterator is its reader's.
-        self._position = 0         # of the next task or failure in the order of input
-        self._next = 0             # of the next result to hand out
-        self._failures = {}        # position: exception of what was not pushed
-        self._outstanding = 0      # pushed and not fetched
-        self._ended = False        # all of the input was read
-        self._unlimited = False
-        self._abandoned = False
-        self._instant = isinstance(iterable, _INSTANT)
-        try:
-            self._iterator = iter(iterable)
-        except BaseException:
-            job.end_input()
-            raise
-
-    def start(self):
-        """Begins to read."""
-        if self._instant:
-            with self._condition:
-                self._read_instantly()
-        else:
-            self._start_thread()
-
-    # Reading.
-
-    def _payload(self):
-        """The payload of the next task: bytes, an exception, or None at the end."""
-        try:
-            if self.chunked:
-                item = tuple(itertools.islice(self._iterator, self._chunksize))
-                if not item:
-                    return None
-            else:
-                item = next(self._iterator)
-        except StopIteration:
-            return None
-        except Exception as error:
-            # What the input raises comes out at its place, and nothing after it.
-            self._iterator = iter(())
-            return error
-        try:
-            return dumps(item)
-        except Exception as error:
-            return error
-
-    def _push(self, payloads):
-        """Pushes tasks; False when the pool takes none any more."""
-        self._position += len(payloads)
-        self._outstanding += len(payloads)
-        try:
-            self.job.push_packed(b"".join(payloads), _tasks.pack_lengths(payloads))
-        except GLib.Error as error:
-            self._position -= len(payloads)
-            self._outstanding -= len(payloads)
-            self._fail(_raw.convert_error(error))
-            return False
-        return True
-
-    def _fail(self, exception):
-        """Keeps the exception of what cannot be pushed, at its place."""
-        self._failures[self._position] = exception
-        self._position += 1
-
-    fail = _fail
-
-    def _end(self):
-        self._ended = True
-        self._iterator = None
-        self._condition.notify_all()
-        self.job.end_input()
-
-    def _room(self):
-        return BATCH if self._unlimited else self._limit - self._outstanding
-
-    def _read_instantly(self):
-        """Reads as much of an input that cannot block as the limit allows."""
-        while not self._ended:
-            room, batch, payload = min(BATCH, self._room()), [], b""
-            if room <= 0:
-                return
-            while len(batch) < room:
-                payload = self._payload()
-                if not isinstance(payload, bytes):
-                    break
-                batch.append(payload)
-            if batch and not self._push(batch):
-                payload = None
-            if isinstance(payload, Exception):
-                self._fail(payload)
-            elif payload is None:
-                self._end()
-
-    def _start_thread(self):
-        threading.Thread(target=self._read_in_thread, name="PoolFeederThread",
-                         daemon=True).start()
-
-    def _read_in_thread(self):
-        try:
-            while self._wait_for_room():
-                payload = self._payload()
-                with self._condition:
-                    if payload is None:
-                        break
-                    if isinstance(payload, Exception):
-                        self._fail(payload)
-                    elif not self._push([payload]):
-                        break
-                    self._condition.notify_all()
-        finally:
-            with self._condition:
-                self._end()
-
-    def _wait_for_room(self):
-        """Waits until the thread may read on; False when the pool has ended."""
-        while True:
-            with self._condition:
-                if self._abandoned:
-                    taken = self.job.take_packed(0)
-                    self._outstanding -= sum(1 for _ in _tasks.iterate_packed(taken))
-                if self._room() > 0:
-                    return True
-                if self.job.get_finished():
-                    return False
-                if not self._abandoned:
-                    self._condition.wait(1)
-                    continue
-            self.job.wait_result(SLICE_US)
-
-    # What the pool and the iterator ask for.
-
-    def lift_limit(self):
-        """The pool is being closed: all of the input is to be read."""
-        with self._condition:
-            self._unlimited = True
-            self._condition.notify_all()
-            if self._instant and not self._abandoned:
-                self._read_instantly()
-
-    def has_ended(self):
-        """Whether all of the input was read."""
-        return self._ended
-
-    def wait_until_ended(self):
-        """Waits until all of the input was read."""
-        with self._condition:
-            while not self._ended:
-                self._condition.wait(1)
-
-    def abandon(self):
-        """Nobody will fetch results any more."""
-        with self._condition:
-            self._abandoned = True
-            self._condition.notify_all()
-            if self._instant and not self._ended:
-                self._start_thread()
-
-    def fetch(self):
-        """The (status, codec, data) that can be handed out now; status None: an exception."""
-        with self._condition:
-            out, limit = self._fetch_failures()
-            if out and self._ordered:
-                return out
-            for _index, status, codec, data in _tasks.iterate_packed(
-                    self.job.take_packed(min(limit, BATCH) or BATCH)):
-                out.append((status, codec, data))
-                self._outstanding -= 1
-                self._next += 1
-            if not out and self._outstanding and self.job.get_finished():
-                # The pool was terminated: this stands for all that is missing.
-                out.append((None, None, _job_failure(self.job)))
-                self._outstanding, self._next, self._ended = 0, self._position, True
-            if out:
-                self._condition.notify_all()
-                if self._instant and not self._abandoned:
-                    self._read_instantly()
-            return out
-
-    def _fetch_failures(self):
-        """(what is due of them, how many results may come before the next: 0 any)."""
-        out = []
-        if not self._ordered:
-            out.extend((None, None, error) for error in self._failures.values())
-            self._next += len(out)
-            self._failures.clear()
-            return out, 0
-        while self._next in self._failures:
-            out.append((None, None, self._failures.pop(self._next)))
-            self._next += 1
-        return out, min(self._failures) - self._next if self._failures else 0
-
-    def exhausted(self):
-        """Whether everything was handed out."""
-        with self._condition:
-            return self._ended and self._next >= self._position
-
-    def wait(self, microseconds):
-        """Waits for a result or news of the input."""
-        with self._condition:
-            if not self._outstanding:
-                # What comes next is up to the input.
-                if not self._ended and not self._failures:
-                    self._condition.wait(microseconds / 1_000_000)
-                return
-        self.job.wait_result(microseconds)
+def __getattr__(name):
+    if name in ("MaybeEncodingError", "RemoteTraceback"):
+        return getattr(_tasks, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class _Callbacks:
@@ -594,7 +164,7 @@ class Pool:
     def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
         """Calls func(*args, **kwds) in a worker; the result comes later."""
         self._check_running()
-        return self._submit(AsyncResult, (), _tasks.CALL, func, ((args, kwds),),
+        return self._submit(AsyncResult, (), _tasks.CALL, func, ((args, kwds),), 1,
                             callback, error_callback)
 
     # Many calls.
@@ -636,23 +206,34 @@ class Pool:
             chunksize = -(-len(items) // (4 * self._processes))
         chunked = chunksize > 1 or mode == _tasks.STAR_ITEMS
         if chunked:
-            payloads = (tuple(items[at:at + chunksize])
-                        for at in range(0, len(items), chunksize))
+            payloads = [tuple(items[at:at + chunksize])
+                        for at in range(0, len(items), chunksize)]
         else:
             mode, payloads = _tasks.ITEM, items
-        return self._submit(MapResult, (chunked,), mode, func, payloads, callback,
-                            error_callback)
+        return self._submit(MapResult, (chunked,), mode, func, payloads,
+                            max(1, _BATCH_ITEMS // chunksize), callback, error_callback)
 
-    def _submit(self, kind, arguments, mode, func, payloads, callback, error_callback):
-        """Sends the tasks of one job with one call; gives its result object."""
+    def _submit(self, kind, arguments, mode, func, payloads, batch, callback, error_callback):
+        """Sends the tasks of one job, some at a time; gives its result object."""
+        job = None
         try:
             function = mode + dumps(func)
-            pickled = list(map(dumps, payloads))
+            last = len(payloads) - batch
+            for at in range(0, len(payloads), batch):
+                pickled = dump_all(payloads[at:at + batch])
+                if job is None:
+                    job = self._send(function, pickled, ordered=False, more=at < last)
+                elif not _push(job, pickled):
+                    break
+        except _raw.ProcessError:
+            raise
         except Exception as error:
-            result = kind(None, None, *arguments, callback, error_callback)
-            return _failed(result, error)
-        result = kind(self, self._send(function, pickled, ordered=False), *arguments,
-                      callback, error_callback)
+            if job is not None:
+                job.end_input()
+            return _failed(kind(None, None, *arguments, callback, error_callback), error)
+        if last > 0:
+            job.end_input()
+        result = kind(self, job, *arguments, callback, error_callback)
         if callback is not None or error_callback is not None:
             self._callbacks.add(result)
         return result
@@ -686,7 +267,7 @@ class Pool:
         except Exception as error:
             function, iterable, failure = mode, (), error
         job = self._send(function, (), kind._ordered, more=True)
-        feeder = _Feeder(job, iterable, chunksize, kind._ordered,
+        feeder = Feeder(job, iterable, chunksize, kind._ordered,
                          max(READ_AHEAD, 16 * self._processes))
         if failure is not None:
             feeder.fail(failure)
@@ -726,6 +307,16 @@ class Pool:
         wait_until(self._gobject.wait_ready, None)
         self._callbacks.join()
         self._callbacks.stop()
+
+
+def _push(job, payloads):
+    """Adds tasks to a job; False if it has ended, because its pool was terminated."""
+    try:
+        return job.push_packed(b"".join(payloads), _tasks.pack_lengths(payloads))
+    except GLib.Error as error:
+        if not _raw.is_mp_error(error, Mp.Error.CLOSED):
+            raise _raw.convert_error(error) from error
+        return False
 
 
 def _failed(result, error):
