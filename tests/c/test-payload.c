@@ -96,7 +96,7 @@ static void
 test_big (void)
 {
   GVariantBuilder builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_VARDICT);
-  g_autofree guint8 *data = g_malloc0 (1000 * 1000);
+  g_autofree guint8 *data = g_malloc0 (5000);
   g_autoptr (GVariant) value = NULL;
   g_autoptr (GVariant) back = NULL;
   g_autoptr (GBytes) bytes = NULL;
@@ -110,7 +110,7 @@ test_big (void)
       g_variant_builder_add (&builder,
                              "{sv}",
                              key,
-                             g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, data, 1000000, 1));
+                             g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, data, 5000, 1));
     }
   value = g_variant_ref_sink (g_variant_builder_end (&builder));
   bytes = mp_payload_from_variant (value);
