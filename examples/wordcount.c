@@ -30,7 +30,7 @@ typedef struct
 static void
 counts_init (Counts *counts)
 {
-  *counts = (Counts) { .words = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free) };
+  *counts = (Counts){ .words = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free) };
 }
 
 static void
@@ -114,14 +114,16 @@ count_words (MpTask *task, GVariant *paths, gpointer user_data, GError **error)
       g_array_append_val (numbers, *number);
     }
 
-  return g_variant_new (
-    "(tttt@ay@at)",
-    counts.files,
-    counts.bytes,
-    counts.binary,
-    counts.unreadable,
-    g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, words->str, words->len, 1),
-    g_variant_new_fixed_array (G_VARIANT_TYPE_UINT64, numbers->data, numbers->len, 8));
+  return g_variant_new ("(tttt@ay@at)",
+                        counts.files,
+                        counts.bytes,
+                        counts.binary,
+                        counts.unreadable,
+                        g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, words->str, words->len, 1),
+                        g_variant_new_fixed_array (G_VARIANT_TYPE_UINT64,
+                                                   numbers->data,
+                                                   numbers->len,
+                                                   8));
 }
 
 /* The caller's side of it: adds the result of one task to the whole. */
@@ -221,8 +223,8 @@ find_files (GPtrArray *files, const char *path)
     {
       g_autofree char *child = g_build_filename (path, entry->d_name, NULL);
 
-      if (g_str_equal (entry->d_name, ".") || g_str_equal (entry->d_name, "..")
-          || g_file_test (child, G_FILE_TEST_IS_SYMLINK))
+      if (g_str_equal (entry->d_name, ".") || g_str_equal (entry->d_name, "..") ||
+          g_file_test (child, G_FILE_TEST_IS_SYMLINK))
         continue;
       if (g_file_test (child, G_FILE_TEST_IS_DIR))
         find_files (files, child);
@@ -310,8 +312,8 @@ counts_equal (const Counts *a, const Counts *b)
   GHashTableIter iter;
   gpointer word, number;
 
-  if (a->files != b->files || a->bytes != b->bytes || a->binary != b->binary
-      || g_hash_table_size (a->words) != g_hash_table_size (b->words))
+  if (a->files != b->files || a->bytes != b->bytes || a->binary != b->binary ||
+      g_hash_table_size (a->words) != g_hash_table_size (b->words))
     return FALSE;
   g_hash_table_iter_init (&iter, a->words);
   while (g_hash_table_iter_next (&iter, &word, &number))
@@ -350,16 +352,35 @@ static char *output;
 static char **directories;
 
 static const GOptionEntry options[] = {
-  { "workers", 'j', 0, G_OPTION_ARG_INT, &n_workers,
-    "Count in N processes (default: one a processor)", "N" },
-  { "no-baseline", 0, 0, G_OPTION_ARG_NONE, &no_baseline,
-    "Do not count again in one process", NULL },
-  { "files-from", 0, 0, G_OPTION_ARG_FILENAME, &file_list,
-    "Count the files named in FILE, a NUL after each", "FILE" },
-  { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
-    "Write all words with their numbers to FILE", "FILE" },
-  { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &directories,
-    NULL, "[DIRECTORY…]" },
+  { "workers",
+    'j',
+    0,
+    G_OPTION_ARG_INT,
+    &n_workers,
+    "Count in N processes (default: one a processor)",
+    "N" },
+  { "no-baseline",
+    0,
+    0,
+    G_OPTION_ARG_NONE,
+    &no_baseline,
+    "Do not count again in one process",
+    NULL },
+  { "files-from",
+    0,
+    0,
+    G_OPTION_ARG_FILENAME,
+    &file_list,
+    "Count the files named in FILE, a NUL after each",
+    "FILE" },
+  { "output",
+    'o',
+    0,
+    G_OPTION_ARG_FILENAME,
+    &output,
+    "Write all words with their numbers to FILE",
+    "FILE" },
+  { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &directories, NULL, "[DIRECTORY…]" },
   { NULL },
 };
 
@@ -424,8 +445,11 @@ main (int argc, char **argv)
   print_words (&counts, stdout, 10, 20);
   printf ("%" G_GUINT64_FORMAT " text files, %" G_GUINT64_FORMAT " bytes, %u different words; "
           "left out: %" G_GUINT64_FORMAT " binary files, %" G_GUINT64_FORMAT " unreadable ones\n",
-          counts.files, counts.bytes, g_hash_table_size (counts.words),
-          counts.binary, counts.unreadable);
+          counts.files,
+          counts.bytes,
+          g_hash_table_size (counts.words),
+          counts.binary,
+          counts.unreadable);
   printf ("%d worker processes: %.2f seconds\n", n_workers, seconds);
 
   if (!no_baseline && !compare_with_one_process (&counts, files, seconds))
