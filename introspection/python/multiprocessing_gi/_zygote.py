@@ -568,7 +568,8 @@ def main():
     if body.preparation is not None:
         preloader.prepare(body.preparation)
     # Everything that every child needs.
-    preloader.preload(["multiprocessing_gi._child", *body.argv])
+    preloader.preload(["multiprocessing_gi._child", "multiprocessing_gi._worker",
+                       "gi.repository.Mp", *body.argv])
     os.close(body_fd)
     _flush()
     gc.collect()
