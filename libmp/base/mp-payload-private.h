@@ -13,6 +13,9 @@ G_BEGIN_DECLS
  * floating), which is what MP_CODEC_GVARIANT stands for. The bytes are 8-aligned. */
 GBytes *mp_payload_from_variant (GVariant *value);
 
+/* Whether @data, which is 8-aligned, is the serialised form of a v that is in normal form. */
+gboolean mp_payload_is_normal (const guint8 *data, gsize length);
+
 /* The value behind a payload, a full reference that is not floating:
  * MP_CODEC_GVARIANT gives the value, MP_CODEC_RAW an ay, MP_CODEC_JSON an s;
  * MP_CODEC_PICKLE is MP_ERROR_NOT_SUPPORTED and bytes that are no serialised

@@ -94,6 +94,18 @@ variant_from_json (const guint8 *data, gsize length, GError **error)
   return g_variant_ref_sink (g_variant_new_take_string (g_steal_pointer (&text)));
 }
 
+gboolean
+mp_payload_is_normal (const guint8 *data, gsize length)
+{
+  g_autoptr (GVariant) boxed = g_variant_ref_sink (
+    g_variant_new_from_data (G_VARIANT_TYPE_VARIANT, data, length, FALSE, NULL, NULL));
+  g_autoptr (GVariant) value = g_variant_get_variant (boxed);
+  gsize number_size = get_number_size (g_variant_get_type_string (value));
+
+  return number_size != 0 ? g_variant_get_size (value) % number_size == 0
+                          : g_variant_is_normal_form (boxed);
+}
+
 GVariant *
 mp_payload_to_variant (const guint8 *data, gsize length, MpCodec codec, GError **error)
 {

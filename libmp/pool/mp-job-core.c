@@ -291,7 +291,9 @@ mp_job_core_take_item (MpJobCore *self, MpJobItem *item)
       mp_result_clear (&result);
       if (item->value == NULL || (self->flags & MP_TASK_CHUNK) == 0)
         return TRUE;
-      if (!g_variant_is_of_type (item->value, G_VARIANT_TYPE ("av")))
+      /* Seen to be normal once, it is read in constant time. */
+      if (!g_variant_is_of_type (item->value, G_VARIANT_TYPE ("av")) ||
+          !g_variant_is_normal_form (item->value))
         {
           g_clear_pointer (&item->value, g_variant_unref);
           g_set_error_literal (&item->error,

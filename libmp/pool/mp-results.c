@@ -204,6 +204,18 @@ mp_results_open_chunk (const MpResult *result, MpFraming *framing, GError **erro
 }
 
 static gboolean
+mp_results_check_normal (const MpResult *result, GError **error)
+{
+  if (mp_payload_is_normal (result->data, result->length))
+    return TRUE;
+  g_set_error_literal (error,
+                       MP_ERROR,
+                       MP_ERROR_CORRUPT,
+                       "The worker's result is not a serialised variant");
+  return FALSE;
+}
+
+static gboolean
 mp_results_check_single (const MpResult *result, GError **error)
 {
   if (result->codec == MP_CODEC_GVARIANT)
@@ -229,6 +241,8 @@ mp_results_measure (const MpResults *self, gboolean chunks, gsize *n, gsize *bod
       g_assert_cmpint (result->status, ==, MP_RESULT_OK);
       if (chunks ? !mp_results_open_chunk (result, &framing, error)
                  : !mp_results_check_single (result, error))
+        return FALSE;
+      if (!mp_results_check_normal (result, error))
         return FALSE;
       if (chunks && framing.n == 0)
         continue;
@@ -302,7 +316,9 @@ mp_results_build (const MpResults *self, gboolean chunks, GError **error)
         }
     }
   bytes = g_bytes_new_take (writer.data, size);
-  return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("av"), bytes, FALSE));
+  /* Each was checked and the frame is ours: as trusted data, since in other data
+   * the way to an element is as long as the array before it. */
+  return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("av"), bytes, TRUE));
 }
 
 GVariant *

@@ -92,9 +92,14 @@ mp_worker_loop_call_each (MpWorkerLoop *self, GVariant *items, GError **error)
   GVariantBuilder results;
   gsize n;
 
-  if (!g_variant_is_of_type (items, G_VARIANT_TYPE ("av")))
+  /* In an array that GLib has not seen to be normal, the way to an element is as
+   * long as the array before it. */
+  if (!g_variant_is_of_type (items, G_VARIANT_TYPE ("av")) || !g_variant_is_normal_form (items))
     {
-      g_set_error_literal (error, MP_ERROR, MP_ERROR_CORRUPT, "A chunk is not an array");
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_CORRUPT,
+                           "A chunk is not an array of variants");
       return NULL;
     }
   n = g_variant_n_children (items);

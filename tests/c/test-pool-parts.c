@@ -64,6 +64,8 @@ check_items (guint n, guint chunk)
   g_autoptr (GPtrArray) scratch = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GError) error = NULL;
   g_autoptr (GVariant) built = NULL;
+  g_autoptr (GBytes) built_bytes = NULL;
+  g_autoptr (GVariant) untrusted = NULL;
   MpResults results;
   guint total = 0;
 
@@ -98,8 +100,11 @@ check_items (guint n, guint chunk)
   g_assert_cmpuint (total, ==, n);
   built = mp_results_build (&results, chunk > 1, &error);
   g_assert_no_error (error);
-  g_assert_true (g_variant_is_normal_form (built));
   g_assert_true (g_variant_equal (items, built));
+  built_bytes = g_variant_get_data_as_bytes (built);
+  untrusted =
+    g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE ("av"), built_bytes, FALSE));
+  g_assert_true (g_variant_is_normal_form (untrusted));
   mp_results_clear (&results);
 }
 
@@ -169,6 +174,13 @@ test_results_type (void)
   g_clear_error (&error);
   g_assert_null (mp_results_build (&results, TRUE, &error));
   g_assert_error (error, MP_ERROR, MP_ERROR_TYPE);
+  g_clear_error (&error);
+  mp_results_clear (&results);
+
+  mp_results_init (&results, TRUE);
+  mp_results_add (&results, 0, MP_RESULT_OK, MP_CODEC_GVARIANT, (const guint8 *) "abc\0s", 5);
+  g_assert_null (mp_results_build (&results, FALSE, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_CORRUPT);
   mp_results_clear (&results);
 }
 
