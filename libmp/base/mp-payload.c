@@ -45,38 +45,44 @@ get_number_size (const char *type)
 
 /* GLib checks element by element, even bytes: some ten nanoseconds for each. So
  * an array of numbers is checked here, and what is big is left to GVariant, which
- * checks again whatever it reads, and reads a default value where it is broken. */
-static gboolean
-is_sound (GVariant *boxed, GVariant *value)
+ * checks again whatever it reads, and reads a default value where it is broken.
+ * What was checked is given out as such, so that it is compared and read fast. */
+static GVariant *
+take_sound_value (GVariant *boxed)
 {
+  g_autoptr (GVariant) value = g_variant_get_variant (boxed);
   const char *type = g_variant_get_type_string (value);
   gsize number_size = get_number_size (type);
 
   if (number_size != 0)
-    return g_variant_get_size (value) % number_size == 0;
+    {
+      g_autoptr (GBytes) bytes = g_variant_get_data_as_bytes (value);
+
+      if (g_bytes_get_size (bytes) % number_size != 0)
+        return NULL;
+      return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), bytes, TRUE));
+    }
   if (g_variant_get_size (boxed) <= MAX_CHECKED)
-    return g_variant_is_normal_form (boxed);
+    return g_variant_is_normal_form (boxed) ? g_variant_get_variant (boxed) : NULL;
   /* What a box without a usable type gives. */
-  return !g_str_equal (type, "()");
+  return g_str_equal (type, "()") ? NULL : g_steal_pointer (&value);
 }
 
 static GVariant *
 variant_from_gvariant (const guint8 *data, gsize length, GError **error)
 {
   g_autoptr (GBytes) bytes = g_bytes_new (data, length);
-  g_autoptr (GVariant) boxed = NULL;
-  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GVariant) boxed =
+    g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_VARIANT, bytes, FALSE));
+  GVariant *value = take_sound_value (boxed);
 
-  boxed = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_VARIANT, bytes, FALSE));
-  value = g_variant_get_variant (boxed);
-  if (is_sound (boxed, value))
-    return g_steal_pointer (&value);
-  g_set_error (error,
-               MP_ERROR,
-               MP_ERROR_CORRUPT,
-               "A payload of %" G_GSIZE_FORMAT " bytes is not a serialised variant",
-               length);
-  return NULL;
+  if (value == NULL)
+    g_set_error (error,
+                 MP_ERROR,
+                 MP_ERROR_CORRUPT,
+                 "A payload of %" G_GSIZE_FORMAT " bytes is not a serialised variant",
+                 length);
+  return value;
 }
 
 static GVariant *
