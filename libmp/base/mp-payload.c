@@ -100,16 +100,38 @@ variant_from_json (const guint8 *data, gsize length, GError **error)
   return g_variant_ref_sink (g_variant_new_take_string (g_steal_pointer (&text)));
 }
 
+/* The most frequent kinds, which need no GVariant to be checked: a number, a text,
+ * numbers in a row. FALSE may mean that it is something else. */
+static gboolean
+is_normal_and_simple (const guint8 *data, gsize length)
+{
+  const char type[] = { 'a', length > 0 ? (char) data[length - 1] : '\0', '\0' };
+  gsize number_size = get_number_size (type);
+
+  if (length >= 2 && data[length - 2] == '\0')
+    {
+      gsize size = length - 2;
+
+      if (number_size != 0)
+        return size == number_size;
+      /* Fails at a NUL, too. */
+      return type[1] == 's' && size > 0 && data[size - 1] == '\0' &&
+             g_utf8_validate_len ((const char *) data, size - 1, NULL);
+    }
+  return length >= 3 && data[length - 3] == '\0' && data[length - 2] == 'a' && number_size != 0 &&
+         (length - 3) % number_size == 0;
+}
+
 gboolean
 mp_payload_is_normal (const guint8 *data, gsize length)
 {
-  g_autoptr (GVariant) boxed = g_variant_ref_sink (
-    g_variant_new_from_data (G_VARIANT_TYPE_VARIANT, data, length, FALSE, NULL, NULL));
-  g_autoptr (GVariant) value = g_variant_get_variant (boxed);
-  gsize number_size = get_number_size (g_variant_get_type_string (value));
+  g_autoptr (GVariant) boxed = NULL;
 
-  return number_size != 0 ? g_variant_get_size (value) % number_size == 0
-                          : g_variant_is_normal_form (boxed);
+  if (is_normal_and_simple (data, length))
+    return TRUE;
+  boxed = g_variant_ref_sink (
+    g_variant_new_from_data (G_VARIANT_TYPE_VARIANT, data, length, FALSE, NULL, NULL));
+  return g_variant_is_normal_form (boxed);
 }
 
 GVariant *

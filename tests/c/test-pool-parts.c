@@ -184,6 +184,30 @@ test_results_type (void)
   mp_results_clear (&results);
 }
 
+/* What the short cuts say is what GVariant says. */
+static void
+test_normal (void)
+{
+  GRand *rand = g_rand_new_with_seed (g_test_rand_int ());
+
+  g_test_summary ("Whether bytes are a variant in normal form.");
+  for (guint i = 0; i < 200000; i++)
+    {
+      static const char letters[] = "\0\0\0aaysxinudhbv()\xff";
+      guint64 aligned[3];
+      guint8 *data = (guint8 *) aligned;
+      gsize length = (gsize) g_rand_int_range (rand, 0, sizeof aligned + 1);
+      g_autoptr (GVariant) boxed = NULL;
+
+      for (gsize k = 0; k < length; k++)
+        data[k] = (guint8) letters[g_rand_int_range (rand, 0, sizeof letters - 1)];
+      boxed = g_variant_ref_sink (
+        g_variant_new_from_data (G_VARIANT_TYPE_VARIANT, data, length, FALSE, NULL, NULL));
+      g_assert_true (mp_payload_is_normal (data, length) == g_variant_is_normal_form (boxed));
+    }
+  g_rand_free (rand);
+}
+
 static void
 test_error_payload (void)
 {
@@ -285,6 +309,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/pool-parts/items", test_items);
   g_test_add_func ("/mp/pool-parts/results-order", test_results_order);
   g_test_add_func ("/mp/pool-parts/results-type", test_results_type);
+  g_test_add_func ("/mp/pool-parts/normal", test_normal);
   g_test_add_func ("/mp/pool-parts/error-payload", test_error_payload);
   g_test_add_func ("/mp/pool-parts/claims", test_claims);
   g_test_add_func ("/mp/pool-parts/foreign-claims", test_foreign_claims);
