@@ -6,12 +6,14 @@ import gc
 import itertools
 import os
 import pickle
+import struct
 import threading
 import time
 import unittest
 import warnings
 
 import multiprocessing_gi as mp
+from multiprocessing_gi._imap import Feeder
 from multiprocessing_gi.pool import AsyncResult, MaybeEncodingError, RemoteTraceback
 
 import tasks
@@ -449,6 +451,32 @@ class TestImap(PoolTest):
             pool.join()
             self.assertEqual(q.qsize(), 10000)
 
+    def test_last_results_come_while_they_are_looked_for(self):
+        class Job:
+            """One whose result comes when it was just looked for."""
+
+            finished = False
+            results = [b'', struct.pack('=5I', 1, 0, 0, 2, 4) + b'done']
+
+            def push_packed(self, data, lengths):
+                pass
+
+            def end_input(self):
+                pass
+
+            def take_packed(self, limit):
+                self.finished = True
+                return self.results.pop(0)
+
+            def get_finished(self):
+                return self.finished
+
+        feeder = Feeder(Job(), [1], 1, True, 1024)
+        feeder.start()
+        self.assertEqual(feeder.fetch(), [])
+        self.assertEqual(feeder.fetch(), [(0, 2, b'done')])
+        self.assertTrue(feeder.exhausted())
+
     def test_terminated(self):
         with mp.Pool(1) as pool:
             iterator = pool.imap(tasks.wait_for_ever, range(5))
@@ -467,6 +495,7 @@ class TestImap(PoolTest):
                 break
         self.assertEqual(out, [number for number in range(20) if number != 3])
         self.assertEqual(len(errors), 1)
+        self.assertRegex(str(errors[0]), r'^Worker \d+ .* while it had a task$')
 
 
 _QUEUE = []

@@ -261,12 +261,14 @@ class Feeder:
             out, limit = self._fetch_failures()
             if out and self._ordered:
                 return out
+            # Asked before the results are taken: the last ones may come in between.
+            finished = self.job.get_finished()
             for _index, status, codec, data in _tasks.iterate_packed(
                     self.job.take_packed(min(limit, BATCH) or BATCH)):
                 out.append((status, codec, data))
                 self._outstanding -= 1
                 self._next += 1
-            if not out and self._outstanding and self.job.get_finished():
+            if not out and self._outstanding and finished:
                 # The pool was terminated: this stands for all that is missing.
                 out.append((None, None, job_failure(self.job)))
                 self._outstanding, self._next, self._ended = 0, self._position, True
