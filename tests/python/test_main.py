@@ -143,6 +143,41 @@ class TestMain(unittest.TestCase):
     def test_standard_input(self):
         self.check('-', expected='from the child\nfine\n', input=COMMAND)
 
+    def test_what_only_a_command_has(self):
+        # One name that nobody has, and one that the zygote's own main module has.
+        program = textwrap.dedent('''\
+            import sys
+            import multiprocessing_gi as mp
+
+            def double(number):
+                return 2 * number
+
+            def take_start(*arguments):
+                return arguments
+
+            mp.set_start_method(sys.argv[1])
+            with mp.Pool(1) as pool:
+                for function in (double, take_start):
+                    try:
+                        print(pool.apply(function, (1,)))
+                    except AttributeError as error:
+                        print(error)
+            process = mp.Process(target=double, args=(1,))
+            process.start()
+            process.join()
+            print(process.exitcode)
+            ''')
+        for method in METHODS:
+            with self.subTest(method):
+                done = self.run_python('-c', program, method)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                double, take_start, exit_code = done.stdout.splitlines()
+                self.assertIn("attribute 'double' on <module '__main__' of a program that is no "
+                              "file", double)
+                self.assertIn("attribute 'take_start' on <module '__main__' of a", take_start)
+                self.assertEqual(exit_code, '1')
+                self.assertIn("attribute 'double' on <module '__main__' of a", done.stderr)
+
     def test_standard_input_closed(self):
         path = self.write('program.py')
         for method in METHODS:

@@ -116,7 +116,6 @@ def _run_function(task, data, codec, preparation):
     """Calls "package.module:function" for a program in another language."""
     apply_preparation(preparation)
     obj = process.BaseProcess(name=task)
-    obj._bootstrap_run = None
     arguments = () if not data else (decode(data, codec),)
     obj._target, obj._args = _call_by_name, (task, arguments)
     return obj._bootstrap(os.getppid(), "parent")
@@ -184,6 +183,17 @@ def prepare(data):
     context._default_context.set_start_method(data["start_method"], force=True)
     if data["main"] is not None:
         import_main(*data["main"])
+    if sys.modules["__main__"].__name__ != "__mp_main__":
+        # Nobody must find what the zygote has there.
+        sys.modules["__main__"] = sys.modules["__mp_main__"] = _NoMain("__main__")
+
+
+class _NoMain(types.ModuleType):
+    """In the place of a main module that cannot be imported."""
+
+    def __repr__(self):
+        return ("<module '__main__' of a program that is no file: what was defined with -c, on "
+                "standard input or in a package's __main__ cannot be imported by its children>")
 
 
 def import_main(kind, value):
