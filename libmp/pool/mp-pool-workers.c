@@ -308,12 +308,16 @@ mp_pool_core_lose_task (MpPoolCore *self, MpPoolWorker *worker, const MpClaim *c
   n_items = slot->n_items;
   mp_pool_core_free_slot (self, claim->slot);
   end = mp_pool_worker_describe_end (worker, exit_code);
-  g_set_error (&error,
-               MP_ERROR,
-               MP_ERROR_PROCESS_DIED,
-               "%s while it had the task “%s”",
-               end,
-               job->name != NULL ? job->name : "?");
+  /* A function that is bytes, such as a pickle, has no name. */
+  if (job->name != NULL)
+    g_set_error (&error,
+                 MP_ERROR,
+                 MP_ERROR_PROCESS_DIED,
+                 "%s while it had the task “%s”",
+                 end,
+                 job->name);
+  else
+    g_set_error (&error, MP_ERROR, MP_ERROR_PROCESS_DIED, "%s while it had a task", end);
   mp_job_core_resolve_error (job, index, n_items, error);
 }
 
