@@ -2,7 +2,6 @@
 # SPDX-FileCopyrightText: 2026 the libmp authors
 """The results of a pool's calls, to come."""
 
-import itertools
 import sys
 import threading
 import types
@@ -114,11 +113,11 @@ ApplyResult = AsyncResult
 class MapResult(AsyncResult):
     """The result of map_async() and starmap_async(), to come."""
 
-    def __init__(self, pool, job, chunked, callback=None, error_callback=None):
+    def __init__(self, pool, job, length, chunksize, callback=None, error_callback=None):
         super().__init__(pool, job, callback, error_callback)
-        self._chunked = chunked
+        self._chunksize = chunksize  # 0: each item is a task of its own
         self._total = job.get_n_total() if job is not None else 0
-        self._values = [None] * self._total
+        self._values = [None] * length
         self._seen = 0
         self._failure = None
 
@@ -141,19 +140,19 @@ class MapResult(AsyncResult):
         if self._done:
             return False
         packed = self._job.take_packed(0)
-        values = self._values
+        values, size = self._values, self._chunksize
         for index, status, codec, data in _tasks.iterate_packed(packed):
             self._seen += 1
             # The first failure that came in decides, whatever its place.
             if self._failure is not None:
                 continue
             try:
-                if status == _OK and codec == PICKLE:
-                    values[index] = loads(data)
-                elif status == _OK:
-                    values[index] = decode(data, codec)
-                else:
+                if status != _OK:
                     self._failure = _tasks.failure_from(data)
+                elif size:
+                    values[index * size:(index + 1) * size] = loads(data)
+                else:
+                    values[index] = loads(data)
             except Exception as error:
                 self._failure = error
         return bool(packed)
@@ -167,8 +166,6 @@ class MapResult(AsyncResult):
             failure = job_failure(self._job)
         if failure is not None:
             return False, failure
-        if self._chunked:
-            values = list(itertools.chain.from_iterable(values))
         return True, values
 
 

@@ -22,6 +22,8 @@ INIT, RUN, CLOSE, TERMINATE = "INIT", "RUN", "CLOSE", "TERMINATE"
 READ_AHEAD = 1024
 # How many items of a map() are pickled before the workers get them.
 _BATCH_ITEMS = 2048
+# Inputs whose slices are as good as lists, and that do not change by being read.
+_SLICEABLE = (list, tuple, range)
 _WORKER_NAMES = {"forkserver": "ForkServerPoolWorker", "spawn": "SpawnPoolWorker"}
 
 
@@ -164,7 +166,7 @@ class Pool:
     def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
         """Calls func(*args, **kwds) in a worker; the result comes later."""
         self._check_running()
-        return self._submit(AsyncResult, (), _tasks.CALL, func, ((args, kwds),), 1,
+        return self._submit(AsyncResult, (), _tasks.CALL, func, [[(args, kwds)]],
                             callback, error_callback)
 
     # Many calls.
@@ -193,36 +195,32 @@ class Pool:
         if chunksize is not None and chunksize < 1:
             raise ValueError(f"chunksize must be at least 1, not {chunksize}")
         try:
-            items = iterable if isinstance(iterable, (list, tuple)) else list(iterable)
+            items = iterable if isinstance(iterable, _SLICEABLE) else list(iterable)
         except Exception as error:
             if not hasattr(iterable, "__len__"):
                 raise
-            return _failed(MapResult(None, None, False, callback, error_callback), error)
+            return _failed(MapResult(None, None, 0, 0, callback, error_callback), error)
         if not items:
-            result = MapResult(None, None, False)
+            result = MapResult(None, None, 0, 0)
             result._resolve(True, [])
             return result
         if chunksize is None:
             chunksize = -(-len(items) // (4 * self._processes))
-        chunked = chunksize > 1 or mode == _tasks.STAR_ITEMS
-        if chunked:
-            payloads = [tuple(items[at:at + chunksize])
-                        for at in range(0, len(items), chunksize)]
-        else:
-            mode, payloads = _tasks.ITEM, items
-        return self._submit(MapResult, (chunked,), mode, func, payloads,
-                            max(1, _BATCH_ITEMS // chunksize), callback, error_callback)
+        if chunksize == 1 and mode == _tasks.ITEMS:
+            mode, chunksize = _tasks.ITEM, 0
+        return self._submit(MapResult, (len(items), chunksize), mode, func,
+                            _Batches(items, chunksize), callback, error_callback)
 
-    def _submit(self, kind, arguments, mode, func, payloads, batch, callback, error_callback):
+    def _submit(self, kind, arguments, mode, func, batches, callback, error_callback):
         """Sends the tasks of one job, some at a time; gives its result object."""
         job = None
+        more = len(batches) > 1
         try:
             function = mode + dumps(func)
-            last = len(payloads) - batch
-            for at in range(0, len(payloads), batch):
-                pickled = dump_all(payloads[at:at + batch])
+            for batch in batches:
+                pickled = dump_all(batch)
                 if job is None:
-                    job = self._send(function, pickled, ordered=False, more=at < last)
+                    job = self._send(function, pickled, ordered=False, more=more)
                 elif not _push(job, pickled):
                     break
         except _raw.ProcessError:
@@ -231,7 +229,7 @@ class Pool:
             if job is not None:
                 job.end_input()
             return _failed(kind(None, None, *arguments, callback, error_callback), error)
-        if last > 0:
+        if more:
             job.end_input()
         result = kind(self, job, *arguments, callback, error_callback)
         if callback is not None or error_callback is not None:
@@ -307,6 +305,27 @@ class Pool:
         wait_until(self._gobject.wait_ready, None)
         self._callbacks.join()
         self._callbacks.stop()
+
+
+class _Batches:
+    """The payloads of a map(), as many at a time as are sent with one call."""
+
+    def __init__(self, items, chunksize):
+        self._items = items
+        self._chunksize = chunksize
+        self._step = max(chunksize, _BATCH_ITEMS // max(chunksize, 1) * chunksize) or _BATCH_ITEMS
+
+    def __len__(self):
+        return -(-len(self._items) // self._step)
+
+    def __iter__(self):
+        items, size = self._items, self._chunksize
+        for begin in range(0, len(items), self._step):
+            end = min(begin + self._step, len(items))
+            if size:
+                yield [items[at:min(at + size, end)] for at in range(begin, end, size)]
+            else:
+                yield items[begin:end]
 
 
 def _push(job, payloads):
