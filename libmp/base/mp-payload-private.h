@@ -19,8 +19,8 @@ gboolean mp_payload_is_normal (const guint8 *data, gsize length);
 /* The value behind a payload, a full reference that is not floating:
  * MP_CODEC_GVARIANT gives the value, MP_CODEC_RAW an ay, MP_CODEC_JSON an s;
  * MP_CODEC_PICKLE is MP_ERROR_NOT_SUPPORTED and bytes that are no serialised
- * variant are MP_ERROR_CORRUPT; deep inside a big one (4 KiB), what is not in
- * normal form may instead read as default values. Copies. */
+ * variant are MP_ERROR_CORRUPT; deep inside a big one (4 KiB) of few elements, what
+ * is not in normal form may instead read as default values. Copies. */
 GVariant *mp_payload_to_variant (const guint8 *data, gsize length, MpCodec codec, GError **error);
 
 G_END_DECLS

@@ -93,6 +93,37 @@ test_corrupt (void)
 }
 
 static void
+test_many (void)
+{
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (GVariant) value = NULL;
+  g_autofree guint8 *data = NULL;
+  GVariantBuilder builder;
+  gsize length;
+
+  g_test_summary ("Each of many elements is checked, and read in the time of one");
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("as"));
+  for (int i = 0; i < 200000; i++)
+    g_variant_builder_add (&builder, "s", "text");
+  bytes = mp_payload_from_variant (g_variant_builder_end (&builder));
+  data = g_memdup2 (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
+  length = g_bytes_get_size (bytes);
+
+  /* The square of this many would take a minute, which is this test's limit. */
+  value = mp_payload_to_variant (data, length, MP_CODEC_GVARIANT, NULL);
+  for (gsize i = 0; i < 200000; i++)
+    {
+      const char *text = NULL;
+
+      g_variant_get_child (value, i, "&s", &text);
+      g_assert_cmpstr (text, ==, "text");
+    }
+
+  data[5 * 100000 + 4] = 'x'; /* instead of the NUL at the end of one */
+  assert_corrupt (data, length, MP_CODEC_GVARIANT);
+}
+
+static void
 test_big (void)
 {
   GVariantBuilder builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_VARDICT);
@@ -146,6 +177,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/payload/floating", test_floating);
   g_test_add_func ("/mp/payload/others", test_others);
   g_test_add_func ("/mp/payload/corrupt", test_corrupt);
+  g_test_add_func ("/mp/payload/many", test_many);
   g_test_add_func ("/mp/payload/big", test_big);
   g_test_add_func ("/mp/payload/scratch", test_scratch);
   return g_test_run ();
