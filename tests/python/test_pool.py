@@ -144,6 +144,12 @@ class TestCalls(PoolTest):
 class TestErrors(PoolTest):
     """What does not return a value."""
 
+    def test_interrupted_get_loses_nothing(self):
+        result = self.pool.map_async(Interrupting, range(6), 1)
+        with self.assertRaises(KeyboardInterrupt):
+            result.get(30)
+        self.assertEqual(result.get(30), ['here'] * 6)
+
     def test_exception(self):
         with self.assertRaisesRegex(ValueError, '^what happened$') as caught:
             self.pool.apply(tasks.fail, ('what happened',))
@@ -251,6 +257,27 @@ class Vanished:
 
     def __call__(self):
         pass
+
+
+_INTERRUPTIONS = []
+
+
+def interrupt_once():
+    """Unpickled in the place of Interrupting."""
+    if not _INTERRUPTIONS:
+        _INTERRUPTIONS.append(1)
+        raise KeyboardInterrupt
+    return 'here'
+
+
+class Interrupting:
+    """Has Ctrl-C happen when it is unpickled for the first time."""
+
+    def __init__(self, _number):
+        pass
+
+    def __reduce__(self):
+        return interrupt_once, ()
 
 
 class TestCallbacks(PoolTest):

@@ -120,6 +120,8 @@ class MapResult(AsyncResult):
         self._values = [None] * length
         self._seen = 0
         self._failure = None
+        # What was taken and not unpickled yet: Ctrl-C may interrupt that, and is no loss.
+        self._taken = []
 
     def _wait(self, timeout):
         if self._done or self._event is not None:
@@ -139,10 +141,13 @@ class MapResult(AsyncResult):
         """Takes the results that are there; False if there were none."""
         if self._done:
             return False
-        packed = self._job.take_packed(0)
-        values, size = self._values, self._chunksize
+        if not self._taken:
+            # In one call, for a signal's handler runs as soon as one has returned.
+            self._taken.extend(map(self._job.take_packed, (0,)))
+        packed = self._taken[0]
+        values, size, seen = self._values, self._chunksize, self._seen
         for index, status, codec, data in _tasks.iterate_packed(packed):
-            self._seen += 1
+            seen += 1
             # The first failure that came in decides, whatever its place.
             if self._failure is not None:
                 continue
@@ -155,13 +160,17 @@ class MapResult(AsyncResult):
                     values[index] = loads(data)
             except Exception as error:
                 self._failure = error
+        self._seen, self._taken = seen, []
         return bool(packed)
+
+    def _resolve(self, success, value):
+        super()._resolve(success, value)
+        self._values = self._failure = None
 
     def _collect(self):
         while self._seen < self._total and self._gather():
             pass
-        values, self._values = self._values, None
-        failure, self._failure = self._failure, None
+        values, failure = self._values, self._failure
         if failure is None and self._seen < self._total:
             failure = job_failure(self._job)
         if failure is not None:
