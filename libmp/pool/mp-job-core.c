@@ -352,6 +352,9 @@ mp_job_core_wait (MpJobCore *self, gint64 timeout_us, GCancellable *cancellable,
   gint64 deadline = mp_deadline_new (timeout_us);
   MpSleepResult result;
 
+  if (!mp_pool_core_check_ours (self->pool, error))
+    return FALSE;
+
   do
     result = mp_sleep_word_sleep (&self->finished_word,
                                   &self->pool->lock,

@@ -64,6 +64,12 @@ mp_job_dispose (GObject *object)
 {
   MpJob *self = MP_JOB (object);
 
+  /* What is another process's stays as it is. */
+  if (self->core != NULL && !mp_pool_core_is_ours (self->core->pool))
+    {
+      self->announcer = NULL;
+      self->core = NULL;
+    }
   if (self->core != NULL)
     {
       MpJobCore *core = self->core;
@@ -635,6 +641,9 @@ mp_job_cancel (MpJob *self)
   gboolean cancelled;
 
   g_return_val_if_fail (MP_IS_JOB (self) && self->core != NULL, FALSE);
+
+  if (!mp_pool_core_is_ours (self->core->pool))
+    return FALSE;
 
   reason = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, "The job was cancelled");
   mp_pool_core_lock (self->core->pool);

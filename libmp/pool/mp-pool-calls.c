@@ -40,6 +40,9 @@ mp_pool_call_submit (MpPool *self, const MpPoolCall *call, MpBatch *batch, GErro
                    call->function_length);
       return NULL;
     }
+  if (!mp_pool_core_check_ours (core, error))
+    return NULL;
+
   mp_pool_core_lock (core);
   if (mp_pool_core_check_open (core, error))
     {

@@ -8,6 +8,7 @@
 #include "../process/mp-pump-private.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* How a pool advances.
  *
@@ -43,6 +44,8 @@ mp_pool_core_new (MpContext *context,
   g_atomic_ref_count_init (&self->ref_count);
   g_mutex_init (&self->lock);
   g_weak_ref_init (&self->object, NULL);
+  self->generation = mp_pump_get_generation ();
+  self->owner = getpid ();
   self->context = g_object_ref (context);
   self->n_workers = n_workers;
   self->max_tasks_per_worker = max_tasks_per_worker;
@@ -111,6 +114,25 @@ mp_pool_core_unref (MpPoolCore *self)
   g_weak_ref_clear (&self->object);
   g_mutex_clear (&self->lock);
   g_free (self);
+}
+
+gboolean
+mp_pool_core_is_ours (MpPoolCore *self)
+{
+  return self->generation == mp_pump_get_generation ();
+}
+
+gboolean
+mp_pool_core_check_ours (MpPoolCore *self, GError **error)
+{
+  if (mp_pool_core_is_ours (self))
+    return TRUE;
+  g_set_error (error,
+               MP_ERROR,
+               MP_ERROR_NOT_OWNER,
+               "The pool belongs to another process, %d",
+               self->owner);
+  return FALSE;
 }
 
 void

@@ -24,6 +24,8 @@ mp_pool_close (MpPool *self)
   MpPoolCore *core;
   g_return_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL);
   core = mp_pool_get_core (self);
+  if (!mp_pool_core_is_ours (core))
+    return;
 
   mp_pool_core_lock (core);
   mp_pool_core_close (core);
@@ -45,6 +47,8 @@ mp_pool_terminate (MpPool *self)
   MpPoolCore *core;
   g_return_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL);
   core = mp_pool_get_core (self);
+  if (!mp_pool_core_is_ours (core))
+    return;
 
   mp_pool_core_lock (core);
   mp_pool_core_terminate (core);
@@ -60,6 +64,8 @@ mp_pool_has_ended (gpointer user_data)
 static gboolean
 mp_pool_check_join (MpPool *self, GError **error)
 {
+  if (!mp_pool_core_check_ours (mp_pool_get_core (self), error))
+    return FALSE;
   if (mp_pool_get_closed (self))
     return TRUE;
   g_set_error_literal (error,
@@ -79,7 +85,8 @@ mp_pool_check_join (MpPool *self, GError **error)
  * Waits until the pool's work is done and its workers are gone.
  *
  * Of a pool that still takes jobs it is %MP_ERROR_BUSY, and when it does not
- * end in time, %MP_ERROR_TIMED_OUT.
+ * end in time, %MP_ERROR_TIMED_OUT. In a process that the program forked it is
+ * %MP_ERROR_NOT_OWNER.
  *
  * Returns: %TRUE if the pool has ended
  *

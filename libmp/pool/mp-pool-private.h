@@ -181,6 +181,8 @@ struct _MpPoolCore
   GMutex lock;
 
   /* Fixed. */
+  guint generation; /* of the process it belongs to, see mp_pump_get_generation() */
+  int owner;
   MpContext *context;
   guint n_workers;
   guint max_tasks_per_worker;
@@ -272,6 +274,11 @@ MpPoolCore *mp_pool_core_new (MpContext *context,
                               GError **error);
 MpPoolCore *mp_pool_core_ref (MpPoolCore *self);
 void mp_pool_core_unref (MpPoolCore *self);
+/* Without the lock: FALSE in a process that was forked by the one that made the
+ * pool. There nothing of it may be touched: it would be done to the other's. */
+gboolean mp_pool_core_is_ours (MpPoolCore *self);
+gboolean mp_pool_core_check_ours (MpPoolCore *self, GError **error);
+
 void mp_pool_core_lock (MpPoolCore *self);
 /* Unlocks, then acts: wakes, posts, schedules. */
 void mp_pool_core_unlock (MpPoolCore *self);

@@ -112,6 +112,12 @@ mp_pool_dispose (GObject *object)
 {
   MpPool *self = MP_POOL (object);
 
+  /* In a fork of the program it is the other process's, which goes on with it. */
+  if (self->core != NULL && !mp_pool_core_is_ours (self->core))
+    {
+      self->announcer = NULL;
+      self->core = NULL;
+    }
   if (self->core != NULL)
     mp_pool_abandon (self);
   g_clear_pointer (&self->announcer, mp_announcer_release);

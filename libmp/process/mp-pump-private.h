@@ -18,6 +18,10 @@ void mp_pump_invoke (GSourceFunc func, gpointer user_data, GDestroyNotify destro
 
 gboolean mp_pump_is_current_thread (void);
 
+/* Grows with each fork of the program that made this process: what was made under
+ * another number belongs to another process, and its locks may be held for ever. */
+guint mp_pump_get_generation (void);
+
 /* The kernel's id of the pump thread, 0 when there is none. */
 int mp_pump_get_thread_id (void);
 

@@ -13,6 +13,7 @@ static GMutex pump_mutex;
 static GMainContext *pump_context;
 static GThread *pump_thread;
 static int pump_thread_id;
+static guint pump_generation;
 
 /* The two sides of mp_pump_park(). */
 static GCond pump_parked_cond;
@@ -41,6 +42,7 @@ mp_pump_after_fork_child (void)
   pump_thread_id = 0;
   pump_parked = FALSE;
   pump_release = FALSE;
+  pump_generation++;
   g_cond_init (&pump_parked_cond);
   g_mutex_init (&pump_mutex);
 }
@@ -125,6 +127,12 @@ mp_pump_is_current_thread (void)
   thread = pump_thread;
   g_mutex_unlock (&pump_mutex);
   return thread != NULL && thread == g_thread_self ();
+}
+
+guint
+mp_pump_get_generation (void)
+{
+  return pump_generation;
 }
 
 int

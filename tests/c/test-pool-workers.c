@@ -2,6 +2,7 @@
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
 #include "pool-tasks.h"
+#include "test-util.h"
 
 #include <signal.h>
 #include <string.h>
@@ -278,6 +279,41 @@ test_no_worker (void)
   g_assert_nonnull (error);
 }
 
+static int
+use_forked (gpointer data)
+{
+  MpPool *pool = data;
+  g_autoptr (GError) error = NULL;
+  MpJob *job = mp_pool_submit (pool, "pid", NULL, &error);
+
+  if (job != NULL || !g_error_matches (error, MP_ERROR, MP_ERROR_NOT_OWNER))
+    return 2;
+  mp_pool_terminate (pool);
+  if (mp_pool_join (pool, -1, NULL, NULL))
+    return 3;
+  g_object_unref (pool);
+  return 0;
+}
+
+static void
+test_forked (void)
+{
+  MpPool *pool = pool_new (2);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PoolGate) gate = pool_gate_new ();
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
+
+  g_test_summary ("What a fork of the program does to its copy of a pool is nothing to the pool.");
+  pool_gate_wait (gate, 1);
+  g_assert_cmpint (test_join (test_fork (use_forked, pool)), ==, 0);
+  g_assert_false (mp_pool_get_closed (pool));
+  pool_gate_open (gate);
+  g_assert_true (mp_job_wait (job, -1, NULL, &error));
+  g_assert_cmpint (mp_job_get_state (job), ==, MP_JOB_STATE_SUCCEEDED);
+  assert_works (pool);
+  pool_close (pool);
+}
+
 static void
 test_many_pools (void)
 {
@@ -318,6 +354,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/pool-workers/signals", test_signals);
   g_test_add_func ("/mp/pool-workers/zygote-killed", test_zygote_killed);
   g_test_add_func ("/mp/pool-workers/no-worker", test_no_worker);
+  g_test_add_func ("/mp/pool-workers/forked", test_forked);
   g_test_add_func ("/mp/pool-workers/many-pools", test_many_pools);
   return g_test_run ();
 }
