@@ -41,7 +41,8 @@ gboolean mp_fd_send_message (int socket_fd,
 /* Receives one message into @data (at most @size bytes); received descriptors
  * are close-on-exec and appended to @fds (a GArray of int). Returns its
  * length, 0 at the end of the stream, -1 with errno set (EAGAIN when the
- * socket does not block and nothing is there, EMSGSIZE when cut). */
+ * socket does not block and nothing is there, EMSGSIZE when cut). When this
+ * process has too many open files, the message comes without descriptors. */
 gssize mp_fd_receive_message (int socket_fd, void *data, gsize size, GArray *fds);
 
 G_END_DECLS

@@ -90,10 +90,13 @@ mp_fd_receive_message (int socket_fd, void *data, gsize size, GArray *fds)
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
     return received;
 
-  /* A cut message is of no use to anybody: do not leak what came with it. */
+  /* What came is not all: do not leak it. Without its descriptors, for which
+   * there were no free numbers, the message itself is whole. */
   for (guint i = n_before; i < fds->len; i++)
     mp_fd_close (g_array_index (fds, int, i));
   g_array_set_size (fds, n_before);
+  if ((message.msg_flags & MSG_TRUNC) == 0)
+    return received;
   errno = EMSGSIZE;
   return -1;
 }

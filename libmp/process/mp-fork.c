@@ -178,8 +178,11 @@ mp_fork_start (int body_fd,
   pidfd = pidfd_open (pid, 0);
   if (pidfd < 0)
     {
+      int err = errno;
+
       kill (pid, SIGKILL);
-      return mp_set_error_from_errno (error, errno, "Cannot watch the new process");
+      TEMP_FAILURE_RETRY (waitpid (pid, NULL, 0));
+      return mp_set_error_from_errno (error, err, "Cannot watch the new process");
     }
   post_started (pid, pidfd, callbacks, owner, id);
   return TRUE;

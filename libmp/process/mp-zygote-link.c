@@ -262,24 +262,44 @@ link_ready_locked (MpZygoteLink *self, GQueue *calls)
   mp_zygote_link_flush (self, calls);
 }
 
+/* It runs, but there is no descriptor left to watch it with: it is ended again. */
+static void
+link_refuse_locked (MpZygoteEntry *entry, GQueue *calls)
+{
+  MpZygoteMessage message = {
+    .magic = MP_ZYGOTE_MAGIC,
+    .type = MP_ZYGOTE_SIGNAL,
+    .id = entry->id,
+    .value = SIGKILL,
+  };
+  g_autoptr (GError) error = NULL;
+
+  mp_fd_send_message (entry->link->socket_fd, &message, sizeof message, NULL, 0);
+  mp_set_error_from_errno (&error, EMFILE, "Cannot watch the new process");
+  mp_zygote_entry_fail (entry, error, calls);
+}
+
 static void
 link_started_locked (MpZygoteEntry *entry, int pid, const GArray *fds, GQueue *calls)
 {
+  int watched = -1;
+
   mp_zygote_entry_close_request (entry);
   entry->state = MP_ZYGOTE_ENTRY_RUNNING;
   entry->pid = pid;
   entry->pidfd = fds->len > 0 ? fcntl (g_array_index (fds, int, 0), F_DUPFD_CLOEXEC, 3) : -1;
-  if (entry->abandoned)
-    mp_zygote_entry_kill (entry);
+  if (entry->pidfd >= 0 && entry->abandoned)
+    {
+      mp_zygote_entry_kill (entry);
+      return;
+    }
+  if (entry->pidfd >= 0)
+    watched = fcntl (entry->pidfd, F_DUPFD_CLOEXEC, 3);
+  if (watched >= 0)
+    mp_zygote_call_entry (entry, MP_ZYGOTE_CALL_STARTED, pid, watched, NULL, calls);
   else
-    mp_zygote_call_entry (entry,
-                          MP_ZYGOTE_CALL_STARTED,
-                          pid,
-                          fcntl (entry->pidfd, F_DUPFD_CLOEXEC, 3),
-                          NULL,
-                          calls);
+    link_refuse_locked (entry, calls);
 }
-
 static void
 link_handle_locked (MpZygoteLink *self,
                     const MpZygoteMessage *message,
@@ -514,7 +534,14 @@ link_try_spawn (MpZygoteLink *self, GError **error)
     return FALSE;
   self->pidfd = pidfd_open (self->pid, 0);
   if (self->pidfd < 0)
-    return mp_set_error_from_errno (error, errno, "The zygote ended at once");
+    {
+      int err = errno;
+
+      /* Nobody else would wait for it. */
+      kill (self->pid, SIGKILL);
+      TEMP_FAILURE_RETRY (waitpid (self->pid, NULL, 0));
+      return mp_set_error_from_errno (error, err, "Cannot watch the new zygote");
+    }
   return TRUE;
 }
 

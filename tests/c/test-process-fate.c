@@ -7,9 +7,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
-
 /* A command that has a child in its group, whose pid it writes. */
 static const char *const group_argv[] = {
   "sh",
@@ -137,6 +139,67 @@ static gboolean
 is_lost (int exit_code)
 {
   return exit_code == -SIGKILL || exit_code == 255;
+}
+
+/* Starts with ever more free descriptors until one succeeds. */
+static void
+start_with_few_fds (MpContext *context)
+{
+  g_autoptr (MpProcess) process = mp_process_new_task (context, "pause", NULL);
+  g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_autoptr (GError) error = NULL;
+  guint n_failed = 0;
+  int fd;
+
+  while ((fd = open ("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+    g_array_append_val (fds, fd);
+  while (!mp_process_start (process, NULL, &error))
+    {
+      g_assert_error (error, MP_ERROR, MP_ERROR_LIMIT);
+      g_clear_error (&error);
+      n_failed++;
+      g_assert_cmpuint (fds->len, >, 0);
+      close (g_array_index (fds, int, fds->len - 1));
+      g_array_set_size (fds, fds->len - 1);
+    }
+  g_assert_cmpuint (n_failed, >, 1);
+  g_assert_true (mp_process_kill (process, NULL));
+  g_assert_cmpint (test_join (process), ==, -SIGKILL);
+  for (guint i = 0; i < fds->len; i++)
+    close (g_array_index (fds, int, i));
+}
+
+static void
+test_few_fds (void)
+{
+  g_autoptr (MpContext) context = mp_context_new (MP_START_METHOD_FORKSERVER, MP_RUNTIME_NATIVE);
+  g_autoptr (MpContext) fresh = mp_context_new (MP_START_METHOD_FORKSERVER, MP_RUNTIME_NATIVE);
+  const char *const environment[] = { "FRESH=1", NULL };
+  g_autoptr (MpProcess) first = NULL;
+  struct rlimit old, few;
+  siginfo_t info = { 0 };
+  int fd;
+
+  g_test_summary ("What cannot be started for want of descriptors harms nothing that runs");
+
+  first = test_start_with_pipe (context, "pause", NULL, &fd);
+  test_read_pid (fd);
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &old));
+  few = old;
+  few.rlim_cur = 100;
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &few));
+  start_with_few_fds (context);
+  mp_context_set_environment (fresh, environment);
+  start_with_few_fds (fresh);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &old));
+
+  g_assert_true (mp_process_get_alive (first));
+  /* No zygote that did not come so far is left unburied. */
+  g_assert_no_errno (waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT));
+  g_assert_cmpint (info.si_pid, ==, 0);
+  g_assert_true (mp_process_kill (first, NULL));
+  g_assert_cmpint (test_join (first), ==, -SIGKILL);
+  close (fd);
 }
 
 static void
@@ -442,6 +505,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/mp/process/fate/parent-killed", test_parent_killed);
+  g_test_add_func ("/mp/process/fate/few-fds", test_few_fds);
   g_test_add_func ("/mp/process/fate/zygote-killed", test_zygote_killed);
   g_test_add_func ("/mp/process/fate/zygote-killed-command", test_zygote_killed_command);
   g_test_add_func ("/mp/process/fate/group", test_group);
