@@ -70,6 +70,9 @@ G_DEFINE_FINAL_TYPE (MpWorker, mp_worker, G_TYPE_OBJECT)
 /* What fits a job's table of results. */
 #define MP_WORKER_MAX_RESULT G_MAXINT32
 
+/* One that g_object_new() made is of no use. */
+#define MP_IS_READY_WORKER(self) (MP_IS_WORKER (self) && (self)->results != NULL)
+
 static void
 mp_worker_finalize (GObject *object)
 {
@@ -215,7 +218,7 @@ mp_worker_get_start_data (MpWorker *self)
 guint64
 mp_worker_get_task_id (MpWorker *self)
 {
-  g_return_val_if_fail (MP_IS_WORKER (self), 0);
+  g_return_val_if_fail (MP_IS_READY_WORKER (self), 0);
 
   return self->busy ? self->task.task_id : 0;
 }
@@ -233,7 +236,7 @@ mp_worker_get_task_id (MpWorker *self)
 guint
 mp_worker_get_attempt (MpWorker *self)
 {
-  g_return_val_if_fail (MP_IS_WORKER (self), 0);
+  g_return_val_if_fail (MP_IS_READY_WORKER (self), 0);
 
   return self->busy ? self->task.attempt : 0;
 }
@@ -419,7 +422,7 @@ mp_worker_take (MpWorker *self, gsize *length, GError **error)
 const guint8 *
 mp_worker_next (MpWorker *self, gsize *length, GError **error)
 {
-  g_return_val_if_fail (MP_IS_WORKER (self), NULL);
+  g_return_val_if_fail (MP_IS_READY_WORKER (self), NULL);
   g_return_val_if_fail (length != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
@@ -458,7 +461,7 @@ mp_worker_succeed_and_next (MpWorker *self,
                             gsize *length,
                             GError **error)
 {
-  g_return_val_if_fail (MP_IS_WORKER (self), NULL);
+  g_return_val_if_fail (MP_IS_READY_WORKER (self), NULL);
   g_return_val_if_fail (length != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
@@ -494,7 +497,7 @@ mp_worker_succeed (MpWorker *self,
                    MpCodec codec,
                    GError **error)
 {
-  g_return_val_if_fail (MP_IS_WORKER (self), FALSE);
+  g_return_val_if_fail (MP_IS_READY_WORKER (self), FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   return mp_worker_check_busy (self, TRUE, error) &&
@@ -538,7 +541,7 @@ mp_worker_fail (MpWorker *self,
   const guint8 *data;
   gsize length;
 
-  g_return_val_if_fail (MP_IS_WORKER (self), FALSE);
+  g_return_val_if_fail (MP_IS_READY_WORKER (self), FALSE);
   g_return_val_if_fail (message != NULL, FALSE);
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
@@ -564,7 +567,7 @@ mp_worker_fail (MpWorker *self,
 void
 mp_worker_report_progress (MpWorker *self, double fraction)
 {
-  g_return_if_fail (MP_IS_WORKER (self));
+  g_return_if_fail (MP_IS_READY_WORKER (self));
 
   if (self->busy)
     mp_worker_put (self,

@@ -421,6 +421,22 @@ test_bad_handles (void)
     }
 }
 
+static void
+test_empty (void)
+{
+  g_autoptr (MpWorker) worker = g_object_new (MP_TYPE_WORKER, NULL);
+  g_autoptr (GError) error = NULL;
+  gsize length;
+
+  g_test_summary ("A worker that was made of no handle is a mistake, not a crash.");
+  g_test_expect_message ("Mp", G_LOG_LEVEL_CRITICAL, "*MP_IS_READY_WORKER*");
+  g_assert_null (mp_worker_next (worker, &length, &error));
+  g_assert_no_error (error);
+  g_test_expect_message ("Mp", G_LOG_LEVEL_CRITICAL, "*MP_IS_READY_WORKER*");
+  mp_worker_report_progress (worker, 0.5);
+  g_test_assert_expected_messages ();
+}
+
 int
 main (int argc, char **argv)
 {
@@ -434,5 +450,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/worker/cannot", test_cannot);
   g_test_add_func ("/mp/worker/early", test_early);
   g_test_add_func ("/mp/worker/bad-handles", test_bad_handles);
+  g_test_add_func ("/mp/worker/empty", test_empty);
   return g_test_run ();
 }
