@@ -321,6 +321,11 @@ mp_pool_core_drain (MpPoolCore *self)
       left -= MIN (left, n);
       mp_pool_core_feed (self);
     }
+  /* Nobody closes this ring but a worker that writes where it must not. */
+  if (status == MP_RING_DONE && mp_ring_is_closed (self->results))
+    status = MP_RING_CORRUPT;
+  if (status == MP_RING_CORRUPT)
+    self->corrupt = TRUE;
   if (status == MP_RING_CORRUPT && drain.broken == NULL)
     mp_ring_set_error (&drain.broken, self->results, status, FALSE);
   if (drain.broken != NULL)
@@ -371,7 +376,13 @@ mp_pool_core_arm (MpPoolCore *self)
                   (more ? in_flight > 2 * self->n_drained : in_flight > 0);
 
   self->n_drained = 0;
-  if (late)
+  /* It would be ready for ever; what is left to do comes with the workers' ends. */
+  if (self->corrupt)
+    {
+      mp_pool_core_clear_source (&self->source);
+      mp_pool_core_clear_source (&self->timer);
+    }
+  else if (late)
     {
       mp_pool_core_clear_source (&self->source);
       if (self->timer == NULL)

@@ -242,6 +242,7 @@ struct _MpPoolCore
   guint n_drained;
 
   GError *broken;
+  guint corrupt : 1; /* no result will come any more */
   guint closed : 1;
   guint terminated : 1;
   guint tasks_closed : 1;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -71,6 +72,28 @@ task_die (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
 {
   kill (getpid (), g_variant_get_int32 (argument));
   return g_variant_new_boolean (FALSE);
+}
+
+/* Writes nonsense over all memory that is shared with it, and ends. */
+static GVariant *
+task_scribble (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  g_autofree char *maps = NULL;
+  g_auto (GStrv) lines = NULL;
+
+  g_assert_true (g_file_get_contents ("/proc/self/maps", &maps, NULL, NULL));
+  lines = g_strsplit (maps, "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      gulong start, end;
+      char access[8];
+
+      if (strstr (lines[i], "memfd:") != NULL &&
+          sscanf (lines[i], "%lx-%lx %7s", &start, &end, access) == 3 &&
+          g_str_equal (access, "rw-s"))
+        memset ((gpointer) start, 0xff, MIN (end - start, 65536));
+    }
+  _exit (EXIT_FAILURE);
 }
 
 /* Dies at its first attempts, as many as the argument says. */
@@ -165,11 +188,12 @@ pool_tasks_init (int *argc, char ***argv)
     const char *name;
     MpTaskFunc func;
   } tasks[] = {
-    { "square", task_square }, { "echo", task_echo },         { "add", task_add },
-    { "pid", task_pid },       { "picky", task_picky },       { "silent", task_silent },
-    { "exit", task_exit },     { "die", task_die },           { "stubborn", task_stubborn },
-    { "hang", task_hang },     { "touch", task_touch },       { "big", task_big },
-    { "gate", task_gate },     { "progress", task_progress }, { "describe", task_describe },
+    { "square", task_square },     { "echo", task_echo },   { "add", task_add },
+    { "pid", task_pid },           { "picky", task_picky }, { "silent", task_silent },
+    { "scribble", task_scribble }, { "exit", task_exit },   { "die", task_die },
+    { "stubborn", task_stubborn }, { "hang", task_hang },   { "touch", task_touch },
+    { "big", task_big },           { "gate", task_gate },   { "progress", task_progress },
+    { "describe", task_describe },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (tasks); i++)

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Workers that die, leave, or cannot begin. */
@@ -279,6 +280,31 @@ test_no_worker (void)
   g_assert_nonnull (error);
 }
 
+static void
+test_hostile (void)
+{
+  MpPool *pool = pool_new (2);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "scribble", NULL, &error);
+  struct timespec before;
+  struct timespec after;
+
+  g_test_summary ("A worker that ruins the shared memory breaks the pool, and costs no more.");
+  g_test_message ("The workers that come after it complain.");
+  g_assert_true (mp_job_wait (job, -1, NULL, &error));
+  g_assert_null (mp_job_get_result (job, &error));
+  g_assert_nonnull (error);
+  g_assert_true (mp_pool_get_broken (pool));
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &before);
+  g_usleep (G_USEC_PER_SEC / 2);
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &after);
+  g_assert_cmpint ((after.tv_sec - before.tv_sec) * 1000 +
+                     (after.tv_nsec - before.tv_nsec) / 1000000,
+                   <,
+                   100);
+  pool_terminate (pool);
+}
+
 static int
 use_forked (gpointer data)
 {
@@ -355,6 +381,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/pool-workers/zygote-killed", test_zygote_killed);
   g_test_add_func ("/mp/pool-workers/no-worker", test_no_worker);
   g_test_add_func ("/mp/pool-workers/forked", test_forked);
+  g_test_add_func ("/mp/pool-workers/hostile", test_hostile);
   g_test_add_func ("/mp/pool-workers/many-pools", test_many_pools);
   return g_test_run ();
 }
