@@ -173,6 +173,7 @@ struct _MpPoolWorker
   MpProcess *process;
   guint index;
   int pid;
+  gboolean doomed; /* to be killed as soon as it is known to run */
 };
 
 struct _MpPoolCore

@@ -217,7 +217,7 @@ mp_pool_worker_started_cb (MpProcess *process, const GError *error, gpointer use
       mp_pool_core_lock (core);
       worker->pid = mp_process_get_pid (process);
       core->n_failed_starts = 0;
-      if (!mp_pool_core_needs_workers (core))
+      if (worker->doomed || !mp_pool_core_needs_workers (core))
         mp_pool_core_kill_worker (core, worker->index);
       mp_pool_core_unlock (core);
       return;
@@ -405,10 +405,11 @@ mp_pool_core_kill_worker (MpPoolCore *self, guint index)
 {
   MpPoolWorker *worker = self->workers[index];
 
-  /* Fails only for one that does not run: not yet, and then its start is
-   * followed by another look, or not any more. */
-  if (worker != NULL)
-    mp_process_kill (worker->process, NULL);
+  /* Fails only for one that does not run: not any more, or not yet as far as
+   * this process knows. Then it may still have a task already, at whose end it
+   * stands still until it is killed. */
+  if (worker != NULL && !mp_process_kill (worker->process, NULL))
+    worker->doomed = TRUE;
 }
 
 void

@@ -305,6 +305,27 @@ test_hostile (void)
   pool_terminate (pool);
 }
 
+static void
+test_cancel_young (void)
+{
+  MpPool *pool = pool_new (2);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) result = NULL;
+
+  g_test_summary ("Tasks of workers that were just started are cancelled like all others.");
+  for (guint i = 0; i < 500; i++)
+    {
+      g_autoptr (MpJob) job = mp_pool_submit (pool, "echo", NULL, &error);
+
+      g_assert_no_error (error);
+      g_usleep (g_test_rand_int_range (0, 300));
+      mp_job_cancel (job);
+    }
+  result = mp_pool_apply (pool, "echo", NULL, 20 * G_USEC_PER_SEC, NULL, &error);
+  g_assert_no_error (error);
+  pool_close (pool);
+}
+
 static int
 use_forked (gpointer data)
 {
@@ -380,6 +401,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/pool-workers/signals", test_signals);
   g_test_add_func ("/mp/pool-workers/zygote-killed", test_zygote_killed);
   g_test_add_func ("/mp/pool-workers/no-worker", test_no_worker);
+  g_test_add_func ("/mp/pool-workers/cancel-young", test_cancel_young);
   g_test_add_func ("/mp/pool-workers/forked", test_forked);
   g_test_add_func ("/mp/pool-workers/hostile", test_hostile);
   g_test_add_func ("/mp/pool-workers/many-pools", test_many_pools);
