@@ -315,7 +315,7 @@ test_cancel_young (void)
   g_test_summary ("Tasks of workers that were just started are cancelled like all others.");
   for (guint i = 0; i < 500; i++)
     {
-      g_autoptr (MpJob) job = mp_pool_submit (pool, "echo", NULL, &error);
+      g_autoptr (MpJob) job = mp_pool_submit (pool, "hang", NULL, &error);
 
       g_assert_no_error (error);
       g_usleep (g_test_rand_int_range (0, 300));
