@@ -390,6 +390,17 @@ class TestImap(PoolTest):
             with self.assertRaises(StopIteration):
                 iterator.next()
 
+    def test_next_beside_a_thread_that_waits(self):
+        iterator = self.pool.imap(time.sleep, [2])
+        thread = threading.Thread(target=iterator.next)
+        thread.start()
+        time.sleep(0.2)  # into the wait
+        begun = time.monotonic()
+        with self.assertRaises(mp.TimeoutError):
+            iterator.next(0.1)
+        self.assertLess(time.monotonic() - begun, 1)
+        thread.join()
+
     def test_exceptions_have_their_place(self):
         iterator = self.pool.imap(tasks.fail_at_three, range(6))
         out = []

@@ -41,20 +41,25 @@ class IMapIterator:
 
     def next(self, timeout=None):
         """The next result; TimeoutError if there is none in time."""
-        with self._lock:
+        deadline = deadline_after(timeout)
+        # Another thread may be waiting in here, for longer.
+        if not self._lock.acquire(timeout=-1 if timeout is None else max(0, timeout)):
+            raise TimeoutError
+        try:
             if not self._ready:
-                self._fetch(timeout)
+                self._fetch(deadline)
             success, value = self._ready.popleft()
+        finally:
+            self._lock.release()
         if success:
             return value
         raise value
 
     __next__ = next
 
-    def _fetch(self, timeout):
+    def _fetch(self, deadline):
         """Waits for results and puts what they stand for into _ready."""
         feeder = self._feeder
-        deadline = deadline_after(timeout)
         while True:
             for status, codec, data in feeder.fetch():
                 if status is None:
