@@ -698,6 +698,29 @@ mp_ring_is_closed (MpRing *self)
   return atomic_load_explicit (&self->shared->closed, memory_order_acquire) != 0;
 }
 
+static void
+set_error_too_big (GError **error, MpRing *self)
+{
+  guint64 max_bytes = self->max_bytes != 0 ? self->max_bytes : MP_RING_MAX_MAX_BYTES;
+
+  if (refused_items > self->max_items)
+    g_set_error (error,
+                 MP_ERROR,
+                 MP_ERROR_LIMIT,
+                 "%" G_GUINT64_FORMAT
+                 " messages can never fit a queue that is bounded to %u messages",
+                 refused_items,
+                 self->max_items);
+  else
+    g_set_error (error,
+                 MP_ERROR,
+                 MP_ERROR_LIMIT,
+                 "%" G_GUINT64_FORMAT " bytes can never fit a queue that is bounded to "
+                 "%" G_GUINT64_FORMAT " bytes",
+                 refused_bytes,
+                 max_bytes);
+}
+
 gboolean
 mp_ring_set_error (GError **error, MpRing *self, MpRingStatus status, gboolean putting)
 {
@@ -716,16 +739,7 @@ mp_ring_set_error (GError **error, MpRing *self, MpRingStatus status, gboolean p
       g_set_error_literal (error, MP_ERROR, MP_ERROR_CLOSED, "The queue is closed");
       break;
     case MP_RING_TOO_BIG:
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_LIMIT,
-                   "%" G_GUINT64_FORMAT " bytes in %" G_GUINT64_FORMAT
-                   " messages can never fit a queue that is bounded to %" G_GUINT64_FORMAT
-                   " bytes and %u messages",
-                   refused_bytes,
-                   refused_items,
-                   self->max_bytes != 0 ? self->max_bytes : MP_RING_MAX_MAX_BYTES,
-                   self->max_items);
+      set_error_too_big (error, self);
       break;
     case MP_RING_NO_MEMORY:
       g_set_error_literal (error, MP_ERROR, MP_ERROR_LIMIT, "There is not enough memory");
