@@ -54,7 +54,7 @@ for file in include/libmp-1/libmp.h share/gir-1.0/Mp-1.gir \
 done
 service=$(sed -n 's/^Exec=\([^ ]*\).*/\1/p' "$root$prefix/share/dbus-1/services/org.libmp.Mp1.service")
 [ -x "$root$service" ] || { echo "the activation file names $service, which is not installed"; exit 1; }
-"$root$service" --version
+echo "# $("$root$service" --version)"
 text=$(LC_ALL=C.UTF-8 LANGUAGE=de TEXTDOMAINDIR="$root$prefix/share/locale" gettext -d libmp-1 'SECONDS')
 [ "$text" = SEKUNDEN ] || { echo "not translated: $text"; exit 1; }
 echo 'ok 4 - the files are where they belong'

@@ -638,9 +638,18 @@ class TestLife(unittest.TestCase):
         self.assertTrue(tasks.wait_until(lambda: not tasks.is_alive(pid)))
 
     def test_worker_killed_from_outside(self):
+        killed = set()
+
+        def fresh():
+            return [worker.pid for worker in pool._pool if worker.pid not in killed]
+
         with mp.Pool(2) as pool:
             for _ in range(5):
-                os.kill(pool._pool[0].pid, 9)
+                # The pool may not have seen yet that the last one is gone.
+                self.assertTrue(tasks.wait_until(fresh))
+                pid = fresh()[0]
+                os.kill(pid, 9)
+                killed.add(pid)
                 self.assertEqual(len(pool.map(tasks.own_pid, range(100))), 100)
             self.assertTrue(tasks.wait_until(lambda: len(pool._pool) == 2))
 
