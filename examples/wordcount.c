@@ -16,7 +16,13 @@
 #include <libmp.h>
 
 #define HEAD 8192         /* a file with a NUL in its first bytes is not text */
-#define PARTS_A_WORKER 16 /* small enough tasks that the workers end together */
+#define PARTS_A_WORKER 8 /* small enough tasks that the workers end together */
+
+typedef struct
+{
+  guint64 n;
+  char word[];
+} Count;
 
 typedef struct
 {
@@ -24,13 +30,13 @@ typedef struct
   guint64 bytes;
   guint64 binary;
   guint64 unreadable;
-  GHashTable *words; /* char * → guint64 * */
+  GHashTable *words; /* word → Count, which the word is in */
 } Counts;
 
 static void
 counts_init (Counts *counts)
 {
-  *counts = (Counts){ .words = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free) };
+  *counts = (Counts){ .words = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free) };
 }
 
 static void
@@ -44,14 +50,18 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Counts, counts_clear)
 static void
 counts_add (Counts *counts, const char *word, guint64 n)
 {
-  guint64 *count = g_hash_table_lookup (counts->words, word);
+  Count *count = g_hash_table_lookup (counts->words, word);
 
   if (count == NULL)
     {
-      count = g_new0 (guint64, 1);
-      g_hash_table_insert (counts->words, g_strdup (word), count);
+      gsize size = strlen (word) + 1;
+
+      count = g_malloc (sizeof *count + size);
+      count->n = 0;
+      memcpy (count->word, word, size);
+      g_hash_table_insert (counts->words, count->word, count);
     }
-  *count += n;
+  count->n += n;
 }
 
 static void
@@ -99,8 +109,8 @@ count_words (MpTask *task, GVariant *paths, gpointer user_data, GError **error)
   g_autoptr (GArray) numbers = g_array_new (FALSE, FALSE, sizeof (guint64));
   GHashTableIter counted;
   GVariantIter iter;
-  const char *path, *word;
-  guint64 *number;
+  const char *path;
+  Count *count;
 
   counts_init (&counts);
   g_variant_iter_init (&iter, paths);
@@ -108,10 +118,10 @@ count_words (MpTask *task, GVariant *paths, gpointer user_data, GError **error)
     counts_add_file (&counts, path);
 
   g_hash_table_iter_init (&counted, counts.words);
-  while (g_hash_table_iter_next (&counted, (gpointer *) &word, (gpointer *) &number))
+  while (g_hash_table_iter_next (&counted, NULL, (gpointer *) &count))
     {
-      g_string_append_len (words, word, strlen (word) + 1);
-      g_array_append_val (numbers, *number);
+      g_string_append_len (words, count->word, strlen (count->word) + 1);
+      g_array_append_val (numbers, count->n);
     }
 
   return g_variant_new ("(tttt@ay@at)",
@@ -266,28 +276,32 @@ read_file_list (GPtrArray *files, const char *path, GError **error)
 }
 
 static int
-compare_words (gconstpointer a, gconstpointer b, gpointer words)
+compare_counts (gconstpointer a, gconstpointer b)
 {
-  const char *word_a = *(const char *const *) a;
-  const char *word_b = *(const char *const *) b;
-  guint64 n_a = *(guint64 *) g_hash_table_lookup (words, word_a);
-  guint64 n_b = *(guint64 *) g_hash_table_lookup (words, word_b);
+  const Count *count_a = *(Count *const *) a;
+  const Count *count_b = *(Count *const *) b;
 
-  return n_a > n_b ? -1 : n_a < n_b ? 1 : strcmp (word_a, word_b);
+  if (count_a->n != count_b->n)
+    return count_a->n > count_b->n ? -1 : 1;
+  return strcmp (count_a->word, count_b->word);
 }
 
 static void
 print_words (const Counts *counts, FILE *stream, int width, guint most)
 {
-  guint n_words;
-  g_autofree gpointer *words = g_hash_table_get_keys_as_array (counts->words, &n_words);
+  g_autoptr (GPtrArray) sorted = g_ptr_array_new ();
+  GHashTableIter iter;
+  gpointer count;
 
-  g_qsort_with_data (words, n_words, sizeof *words, compare_words, counts->words);
-  for (guint i = 0; i < MIN (n_words, most); i++)
+  g_hash_table_iter_init (&iter, counts->words);
+  while (g_hash_table_iter_next (&iter, NULL, &count))
+    g_ptr_array_add (sorted, count);
+  g_ptr_array_sort (sorted, compare_counts);
+  for (guint i = 0; i < MIN (sorted->len, most); i++)
     {
-      guint64 n = *(guint64 *) g_hash_table_lookup (counts->words, words[i]);
+      const Count *next = g_ptr_array_index (sorted, i);
 
-      fprintf (stream, "%*" G_GUINT64_FORMAT " %s\n", width, n, (char *) words[i]);
+      fprintf (stream, "%*" G_GUINT64_FORMAT " %s\n", width, next->n, next->word);
     }
 }
 
@@ -310,17 +324,17 @@ static gboolean
 counts_equal (const Counts *a, const Counts *b)
 {
   GHashTableIter iter;
-  gpointer word, number;
+  gpointer word, count;
 
   if (a->files != b->files || a->bytes != b->bytes || a->binary != b->binary ||
       g_hash_table_size (a->words) != g_hash_table_size (b->words))
     return FALSE;
   g_hash_table_iter_init (&iter, a->words);
-  while (g_hash_table_iter_next (&iter, &word, &number))
+  while (g_hash_table_iter_next (&iter, &word, &count))
     {
-      const guint64 *other = g_hash_table_lookup (b->words, word);
+      const Count *other = g_hash_table_lookup (b->words, word);
 
-      if (other == NULL || *other != *(guint64 *) number)
+      if (other == NULL || other->n != ((Count *) count)->n)
         return FALSE;
     }
   return TRUE;

@@ -18,7 +18,7 @@ from gi.repository import Mp
 
 from wordcount_tasks import count_files, parts, read_file_list
 
-PARTS_A_WORKER = 16  # small enough tasks that the workers end together
+PARTS_A_WORKER = 8  # small enough tasks that the workers end together
 
 
 def count_in_pool(paths, n_workers):

@@ -136,8 +136,8 @@ else
   done >"$scratch/list"
 fi
 
-# 16 parts a worker: small enough tasks that the workers end together.
-parts=$(awk -v list="$scratch/list" -v n="$((workers * 16))" 'BEGIN {
+# 8 parts a worker: small enough tasks that the workers end together.
+parts=$(awk -v list="$scratch/list" -v n="$((workers * 8))" 'BEGIN {
   if (n > 1024) n = 1024 # what fits into one argument of a command
   for (i = 0; i < n; i++) printf "%s<(\"%s\", %d, %d)>", i ? ", " : "[", list, i, n
   print "]"
