@@ -15,7 +15,7 @@
 
 #include <libmp.h>
 
-#define HEAD 8192         /* a file with a NUL in its first bytes is not text */
+#define HEAD 8192        /* a file with a NUL in its first bytes is not text */
 #define PARTS_A_WORKER 8 /* small enough tasks that the workers end together */
 
 typedef struct
