@@ -18,7 +18,6 @@
  * packet sockets, measured in turns. */
 
 #define MAX_TRIES 7
-#define PARTS 10
 #define MAX_SIZE 1024
 #define MAX_SIDE 4
 
@@ -168,27 +167,20 @@ close_way (Way *way)
     close (way->out);
 }
 
-/* Nanoseconds for a put and a get in this thread: of several parts the best, because whatever
- * else happens on the machine can only add to them. Inlined, so that no call through a
+/* Nanoseconds for a put and a get in this thread. Inlined, so that no call through a
  * pointer is measured with them. */
 __attribute__ ((always_inline)) static inline double
 time_pair (const Kind *kind, const Way *way, guint n)
 {
   guint8 buffer[MAX_SIZE] = { 0 };
-  double best = G_MAXDOUBLE;
+  double start = now ();
 
-  for (guint part = 0; part < PARTS; part++)
+  for (guint i = 0; i < n; i++)
     {
-      double start = now ();
-
-      for (guint i = 0; i < n / PARTS; i++)
-        {
-          kind->send (way, buffer);
-          kind->receive (way, buffer);
-        }
-      best = MIN (best, (now () - start) / (n / PARTS) * 1e9);
+      kind->send (way, buffer);
+      kind->receive (way, buffer);
     }
-  return best;
+  return (now () - start) / n * 1e9;
 }
 
 static void
