@@ -18,6 +18,7 @@
 #include "process/mp-task.h"
 #include "process/mp-context.h"
 #include "process/mp-process.h"
+#include "process/mp-fork-guard.h"
 #include "pool/mp-job.h"
 #include "pool/mp-pool.h"
 #include "pool/mp-worker.h"

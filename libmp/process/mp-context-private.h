@@ -18,7 +18,11 @@ typedef struct
   GBytes *preparation;
   char **environment; /* NULL: this process's */
   char *working_directory;
+  MpZygoteLink *adopted; /* the one link there is; NULL: as the rest says */
 } MpContextConfig;
+
+/* Before the context is used; takes the reference. */
+void mp_context_set_adopted (MpContext *self, MpZygoteLink *link);
 
 void mp_context_get_config (MpContext *self, MpContextConfig *config);
 void mp_context_config_clear (MpContextConfig *config);

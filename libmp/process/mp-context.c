@@ -75,6 +75,13 @@ mp_context_config_clear (MpContextConfig *config)
   g_clear_pointer (&config->preparation, g_bytes_unref);
   g_clear_pointer (&config->environment, g_strfreev);
   g_clear_pointer (&config->working_directory, g_free);
+  g_clear_pointer (&config->adopted, mp_zygote_link_unref);
+}
+
+void
+mp_context_set_adopted (MpContext *self, MpZygoteLink *link)
+{
+  self->config.adopted = link;
 }
 
 void
@@ -88,6 +95,8 @@ mp_context_get_config (MpContext *self, MpContextConfig *config)
     self->config.preparation != NULL ? g_bytes_ref (self->config.preparation) : NULL;
   config->environment = g_strdupv (self->config.environment);
   config->working_directory = g_strdup (self->config.working_directory);
+  if (self->config.adopted != NULL)
+    config->adopted = mp_zygote_link_ref (self->config.adopted);
   g_mutex_unlock (&self->mutex);
 }
 
@@ -121,6 +130,16 @@ mp_context_ref_link (MpContext *self,
   MpZygoteLink *link;
   MpZygoteLink *old;
 
+  if (config->adopted != NULL && mp_zygote_link_is_ours (config->adopted))
+    return mp_zygote_link_ref (config->adopted);
+  if (config->adopted != NULL)
+    {
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_NOT_OWNER,
+                           "The context belongs to the parent of this process");
+      return NULL;
+    }
   if (kind == MP_ZYGOTE_PYTHON)
     {
       wanted.interpreter = (const char *const *) config->interpreter;

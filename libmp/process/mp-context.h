@@ -20,6 +20,9 @@ G_DECLARE_FINAL_TYPE (MpContext, mp_context, MP, CONTEXT, GObject)
 
 MP_AVAILABLE_IN_ALL
 MpContext *mp_context_new (MpStartMethod start_method, MpRuntime runtime);
+
+MP_AVAILABLE_IN_ALL
+MpContext *mp_context_new_for_zygote (int socket_fd, int pid, GError **error);
 MP_AVAILABLE_IN_ALL
 MpContext *mp_context_get_default (void);
 

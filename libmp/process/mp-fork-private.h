@@ -20,4 +20,7 @@ gboolean mp_fork_start (int body_fd,
                         guint64 id,
                         GError **error);
 
+/* The other threads of this process, each as "name (thread id)". */
+gboolean mp_fork_list_threads (char ***of_glib, char ***others, GError **error);
+
 G_END_DECLS

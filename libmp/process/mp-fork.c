@@ -4,6 +4,7 @@
 #include "mp-fork-private.h"
 
 #include "mp-child-private.h"
+#include "mp-fork-guard.h"
 #include "mp-pidfd-private.h"
 #include "mp-pump-private.h"
 #include "mp-task-private.h"
@@ -27,38 +28,22 @@ typedef struct
   int pidfd;
 } Forked;
 
-static char *
-get_thread_name (int tid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/self/task/%d/comm", tid);
-  g_autofree char *name = NULL;
-
-  if (!g_file_get_contents (path, &name, NULL, NULL))
-    return NULL;
-  return g_strdup_printf ("%s (%d)", g_strchomp (name), tid);
-}
-
 /* What the child would lack: locks that these threads hold stay locked there. */
 static gboolean
 check_threads (GError **error)
 {
-  g_autoptr (GDir) dir = g_dir_open ("/proc/self/task", 0, error);
+  g_autofree char *pump = g_strdup_printf (" (%d)", mp_pump_get_thread_id ());
+  g_auto (GStrv) of_glib = NULL;
+  g_auto (GStrv) others = NULL;
   g_autoptr (GString) names = g_string_new (NULL);
-  const char *entry;
 
-  if (dir == NULL)
+  if (!mp_fork_list_threads (&of_glib, &others, error))
     return FALSE;
-  while ((entry = g_dir_read_name (dir)) != NULL)
-    {
-      pid_t tid = (pid_t) g_ascii_strtoll (entry, NULL, 10);
-      g_autofree char *name = NULL;
-
-      if (tid == gettid () || tid == mp_pump_get_thread_id ())
-        continue;
-      name = get_thread_name (tid);
-      if (name != NULL)
-        g_string_append_printf (names, "%s%s", names->len > 0 ? ", " : "", name);
-    }
+  for (guint i = 0; of_glib[i] != NULL; i++)
+    g_string_append_printf (names, "%s%s", names->len > 0 ? ", " : "", of_glib[i]);
+  for (guint i = 0; others[i] != NULL; i++)
+    if (!g_str_has_suffix (others[i], pump))
+      g_string_append_printf (names, "%s%s", names->len > 0 ? ", " : "", others[i]);
   if (names->len == 0)
     return TRUE;
   g_set_error (error,
@@ -163,7 +148,7 @@ mp_fork_start (int body_fd,
 
   /* What is written but not out yet would be written by the child, too. */
   fflush (NULL);
-  mp_pump_park ();
+  mp_fork_begin ();
   /* A signal for the child is for its own dispositions, not for the handlers that
    * it has until it sets them. */
   sigfillset (&all);
@@ -172,7 +157,7 @@ mp_fork_start (int body_fd,
   if (pid == 0)
     mp_child_main (&setup);
   pthread_sigmask (SIG_SETMASK, &old, NULL);
-  mp_pump_unpark ();
+  mp_fork_end ();
   if (pid < 0)
     return mp_set_error_from_errno (error, errno, "Cannot fork");
   pidfd = pidfd_open (pid, 0);

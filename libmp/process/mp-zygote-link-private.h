@@ -36,6 +36,9 @@ typedef struct
 typedef void (*MpZygoteReadyFunc) (const GError *error, gpointer user_data);
 
 MpZygoteLink *mp_zygote_link_get (const MpZygoteConfig *config, GError **error);
+/* To a process of the caller's making, a child of this one, that does as a Python
+ * zygote does and is ready. Takes @socket_fd. */
+MpZygoteLink *mp_zygote_link_new_adopted (int socket_fd, int pid, GError **error);
 MpZygoteLink *mp_zygote_link_ref (MpZygoteLink *self);
 void mp_zygote_link_unref (MpZygoteLink *self);
 

@@ -33,7 +33,8 @@ struct _MpZygoteLink
   char **env;        /* what the zygote runs with; NULL: not known */
   GBytes *preparation;
   guint64 fingerprint;
-  gboolean inherited;
+  gboolean inherited; /* it was there before the link: there is no other to be had */
+  gboolean adopted;   /* inherited, and a child of this process */
 
   /* The present zygote; -1 and 0 when there is none. */
   int socket_fd;
@@ -133,5 +134,6 @@ void mp_zygote_link_flush (MpZygoteLink *self, GQueue *calls);
 /* Drops all that belongs to the present zygote. */
 void mp_zygote_link_forget (MpZygoteLink *self);
 void mp_zygote_link_watch_socket (MpZygoteLink *self);
+void mp_zygote_link_watch_death (MpZygoteLink *self);
 
 G_END_DECLS

@@ -225,6 +225,15 @@ link_early_death_error (MpZygoteLink *self, const char *end)
                       end);
 }
 
+static GError *
+link_gone_error (MpZygoteLink *self)
+{
+  return g_error_new_literal (MP_ERROR,
+                              MP_ERROR_PROCESS_DIED,
+                              self->adopted ? "The process from which others were to be forked died"
+                                            : "The zygote that started this process died");
+}
+
 static void
 link_died_locked (MpZygoteLink *self, const char *end, GQueue *calls)
 {
@@ -240,8 +249,7 @@ link_died_locked (MpZygoteLink *self, const char *end, GQueue *calls)
     {
       /* With it this process was to die, too. There will not be another one. */
       g_clear_error (&error);
-      error =
-        g_error_new (MP_ERROR, MP_ERROR_PROCESS_DIED, "The zygote that started this process died");
+      error = link_gone_error (self);
     }
   if (error != NULL)
     link_fail_unsent_locked (self, error, calls);
@@ -513,6 +521,12 @@ mp_zygote_link_watch_socket (MpZygoteLink *self)
                  self);
 }
 
+void
+mp_zygote_link_watch_death (MpZygoteLink *self)
+{
+  attach_source (&self->death_source, g_unix_fd_source_new (self->pidfd, G_IO_IN), death_cb, self);
+}
+
 static gboolean
 link_try_spawn (MpZygoteLink *self, GError **error)
 {
@@ -559,10 +573,7 @@ spawn_cb (gpointer user_data)
       int limit = self->kind == MP_ZYGOTE_PYTHON ? HELLO_LIMIT_PYTHON_MS : HELLO_LIMIT_NATIVE_MS;
 
       mp_zygote_link_watch_socket (self);
-      attach_source (&self->death_source,
-                     g_unix_fd_source_new (self->pidfd, G_IO_IN),
-                     death_cb,
-                     self);
+      mp_zygote_link_watch_death (self);
       attach_source (&self->hello_source, g_timeout_source_new (limit), hello_cb, self);
     }
   else
@@ -584,8 +595,7 @@ mp_zygote_link_spawn (MpZygoteLink *self, GQueue *calls)
 
   if (self->inherited)
     {
-      g_autoptr (GError) error =
-        g_error_new (MP_ERROR, MP_ERROR_PROCESS_DIED, "The zygote that started this process died");
+      g_autoptr (GError) error = link_gone_error (self);
 
       link_fail_unsent_locked (self, error, calls);
       return;

@@ -7,6 +7,7 @@
 #include "mp-pidfd-private.h"
 #include "mp-pump-private.h"
 #include "mp-spawn-private.h"
+#include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
 
 #include <fcntl.h>
@@ -224,6 +225,36 @@ mp_zygote_link_get (const MpZygoteConfig *config, GError **error)
     }
   if (self == NULL)
     self = link_new_from_config (config);
+  g_mutex_unlock (&mp_zygote_links_mutex);
+  return self;
+}
+
+MpZygoteLink *
+mp_zygote_link_new_adopted (int socket_fd, int pid, GError **error)
+{
+  g_auto (MpFd) fd = socket_fd;
+  int pidfd = pidfd_open (pid, 0);
+  MpZygoteLink *self;
+
+  if (pidfd < 0)
+    {
+      mp_set_error_from_errno (error, errno, "Cannot watch the process");
+      return NULL;
+    }
+  init_once ();
+
+  g_mutex_lock (&mp_zygote_links_mutex);
+  self = link_new (MP_ZYGOTE_PYTHON, 0);
+  self->inherited = TRUE;
+  self->adopted = TRUE;
+  self->env = g_get_environ ();
+  self->socket_fd = g_steal_fd (&fd);
+  self->pidfd = pidfd;
+  self->pid = pid;
+  self->state = MP_ZYGOTE_LINK_READY;
+  fcntl (self->socket_fd, F_SETFD, FD_CLOEXEC);
+  mp_zygote_link_watch_socket (self);
+  mp_zygote_link_watch_death (self);
   g_mutex_unlock (&mp_zygote_links_mutex);
   return self;
 }

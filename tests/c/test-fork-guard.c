@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include <libmp.h>
+
+#include "process/mp-fork-private.h"
+#include "process/mp-pump-private.h"
+#include "test-util.h"
+
+#include <glib-unix.h>
+#include <poll.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+/* How long what is certain to come may take. */
+#define LIMIT_MS 20000
+
+typedef struct
+{
+  GMutex mutex;
+  GThread *thread;
+} Busy;
+
+static gpointer
+busy_main (gpointer data)
+{
+  Busy *busy = data;
+
+  g_mutex_lock (&busy->mutex);
+  g_mutex_unlock (&busy->mutex);
+  return NULL;
+}
+
+static gboolean
+contains (char **names, const char *name)
+{
+  g_autofree char *prefix = g_strdup_printf ("%s (", name);
+
+  for (guint i = 0; names[i] != NULL; i++)
+    if (g_str_has_prefix (names[i], prefix))
+      return TRUE;
+  return FALSE;
+}
+
+/* Returns when the thread bears its name, which it gives itself. */
+static void
+busy_start (Busy *busy, const char *name)
+{
+  gboolean there = FALSE;
+
+  g_mutex_init (&busy->mutex);
+  g_mutex_lock (&busy->mutex);
+  busy->thread = g_thread_new (name, busy_main, busy);
+  while (!there)
+    {
+      g_auto (GStrv) of_glib = NULL;
+      g_auto (GStrv) others = NULL;
+
+      g_assert_true (mp_fork_list_threads (&of_glib, &others, NULL));
+      there = contains (of_glib, name) || contains (others, name);
+      g_thread_yield ();
+    }
+}
+
+static void
+busy_stop (Busy *busy)
+{
+  g_mutex_unlock (&busy->mutex);
+  g_thread_join (busy->thread);
+  g_mutex_clear (&busy->mutex);
+}
+
+static void
+test_threads (void)
+{
+  const char *const of_glib[] = { "gmain", "gdbus", "pool-program", "pool" };
+  Busy busy;
+
+  g_test_summary ("threads are named, and those of GLib forbid a fork");
+
+  busy_start (&busy, "mp-test-busy");
+  {
+    g_auto (GStrv) threads = NULL;
+    g_autoptr (GError) error = NULL;
+
+    g_assert_true (mp_fork_check_threads (&threads, &error));
+    g_assert_no_error (error);
+    g_assert_true (contains (threads, "mp-test-busy"));
+  }
+  busy_stop (&busy);
+
+  for (guint i = 0; i < G_N_ELEMENTS (of_glib); i++)
+    {
+      g_auto (GStrv) threads = NULL;
+      g_autoptr (GError) error = NULL;
+
+      busy_start (&busy, of_glib[i]);
+      g_assert_false (mp_fork_check_threads (&threads, &error));
+      g_assert_error (error, MP_ERROR, MP_ERROR_UNSAFE_FORK);
+      g_assert_nonnull (strstr (error->message, of_glib[i]));
+      g_assert_null (threads);
+      busy_stop (&busy);
+    }
+}
+
+static gboolean
+count_cb (gpointer user_data)
+{
+  g_atomic_int_inc ((int *) user_data);
+  return G_SOURCE_REMOVE;
+}
+
+/* The child's own thread starts, and announces a fork of its own. */
+static int
+use_pump (gpointer data)
+{
+  int n = 0;
+
+  mp_pump_invoke (count_cb, &n, NULL);
+  while (g_atomic_int_get (&n) == 0)
+    g_thread_yield ();
+  mp_fork_begin ();
+  mp_fork_end ();
+  return 7;
+}
+
+static void
+test_begin_and_end (void)
+{
+  int n = 0;
+
+  g_test_summary ("libmp's thread rests during a fork, goes on after it, and there is one in the "
+                  "child");
+
+  mp_pump_get_context ();
+  for (int i = 1; i <= 20; i++)
+    {
+      GPid pid;
+
+      mp_fork_begin ();
+      mp_fork_begin ();
+      mp_pump_invoke (count_cb, &n, NULL);
+      pid = test_fork (use_pump, NULL);
+      mp_fork_end ();
+      g_assert_cmpint (g_atomic_int_get (&n), ==, i - 1);
+      mp_fork_end ();
+      while (g_atomic_int_get (&n) < i)
+        g_thread_yield ();
+      g_assert_cmpint (test_join (pid), ==, 7);
+    }
+  /* Ends nothing. */
+  mp_fork_end ();
+}
+
+static gpointer
+fork_main (gpointer data)
+{
+  for (int i = 0; i < 20; i++)
+    {
+      GPid pid;
+
+      mp_fork_begin ();
+      pid = test_fork (use_pump, NULL);
+      mp_fork_end ();
+      g_assert_cmpint (test_join (pid), ==, 7);
+    }
+  return NULL;
+}
+
+static void
+test_many_threads (void)
+{
+  GThread *threads[4];
+
+  g_test_summary ("threads that fork at a time take turns");
+
+  mp_pump_get_context ();
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("mp-test-fork", fork_main, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+}
+
+/* A pipe, whose writing end is left to the last of the processes that have it. */
+typedef struct
+{
+  int fds[2];
+  gboolean by_thread;
+} Lifeline;
+
+static gpointer
+fork_bound_child (gpointer data)
+{
+  GPid parent = getpid ();
+
+  mp_fork_begin ();
+  if (fork () == 0)
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (!mp_fork_bind_to_parent (parent, &error))
+        _exit (1);
+      g_assert_cmpint (write (((Lifeline *) data)->fds[1], "!", 1), ==, 1);
+      while (TRUE)
+        pause ();
+    }
+  mp_fork_end ();
+  return NULL;
+}
+
+static int
+be_parent (gpointer data)
+{
+  Lifeline *lifeline = data;
+
+  if (lifeline->by_thread)
+    g_thread_join (g_thread_new ("mp-test-fork", fork_bound_child, data));
+  else
+    fork_bound_child (data);
+  while (TRUE)
+    pause ();
+  return 0;
+}
+
+static void
+test_bound (gconstpointer data)
+{
+  Lifeline lifeline = { .by_thread = GPOINTER_TO_INT (data) };
+  struct pollfd pollfd = { .events = POLLIN };
+  char byte;
+  GPid pid;
+
+  g_test_summary ("a bound child lives as long as its parent, whichever thread forked it");
+
+  g_assert_true (g_unix_open_pipe (lifeline.fds, FD_CLOEXEC, NULL));
+  pid = test_fork (be_parent, &lifeline);
+  close (lifeline.fds[1]);
+  g_assert_cmpint (read (lifeline.fds[0], &byte, 1), ==, 1);
+
+  /* Lives, also when the thread that forked it has ended. */
+  pollfd.fd = lifeline.fds[0];
+  g_assert_cmpint (poll (&pollfd, 1, 50), ==, 0);
+  kill (pid, SIGKILL);
+  g_assert_cmpint (test_join (pid), ==, -SIGKILL);
+  g_assert_cmpint (poll (&pollfd, 1, LIMIT_MS), ==, 1);
+  g_assert_cmpint (read (lifeline.fds[0], &byte, 1), ==, 0);
+  close (lifeline.fds[0]);
+}
+
+static int
+be_orphan (gpointer data)
+{
+  /* A process that is not our parent. */
+  mp_fork_bind_to_parent (getpid (), NULL);
+  return 0;
+}
+
+static void
+test_orphan (void)
+{
+  g_test_summary ("a child whose parent has ended already does not go on");
+
+  g_assert_cmpint (test_join (test_fork (be_orphan, NULL)), ==, -SIGKILL);
+}
+
+static void
+test_adopted_fails (void)
+{
+  g_autoptr (MpContext) context = NULL;
+  g_autoptr (GError) error = NULL;
+  int fds[2];
+  GPid pid = fork ();
+
+  g_test_summary ("a context needs a child that is there");
+
+  if (pid == 0)
+    _exit (0);
+  g_assert_cmpint (test_join (pid), ==, 0);
+  g_assert_true (g_unix_open_pipe (fds, FD_CLOEXEC, NULL));
+  context = mp_context_new_for_zygote (fds[1], pid, &error);
+  g_assert_null (context);
+  g_assert_nonnull (error);
+  close (fds[0]);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+
+  g_test_add_func ("/mp/fork-guard/threads", test_threads);
+  g_test_add_data_func ("/mp/fork-guard/bound", GINT_TO_POINTER (FALSE), test_bound);
+  g_test_add_data_func ("/mp/fork-guard/bound-by-thread", GINT_TO_POINTER (TRUE), test_bound);
+  g_test_add_func ("/mp/fork-guard/orphan", test_orphan);
+  g_test_add_func ("/mp/fork-guard/adopted-fails", test_adopted_fails);
+  g_test_add_func ("/mp/fork-guard/begin-and-end", test_begin_and_end);
+  g_test_add_func ("/mp/fork-guard/many-threads", test_many_threads);
+
+  return g_test_run ();
+}
