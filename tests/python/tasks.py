@@ -4,7 +4,10 @@
 
 import os
 import signal
+import subprocess
 import sys
+import tempfile
+import textwrap
 import time
 
 import multiprocessing_gi as mp
@@ -198,3 +201,14 @@ def wait_until(condition, timeout=10):
 def open_fds():
     """How many descriptors this process has."""
     return len(os.listdir('/proc/self/fd'))
+
+
+def run_script(text, *arguments, **kwargs):
+    """Run Python in a process that has nothing of this one; give (code, stdout, stderr)."""
+    with tempfile.NamedTemporaryFile('w', suffix='.py') as file:
+        file.write(textwrap.dedent(text))
+        file.flush()
+        done = subprocess.run([sys.executable, '-W', 'always', file.name, *arguments],
+                              capture_output=True, text=True, timeout=60, check=False,
+                              env={**os.environ, 'PYTHONWARNINGS': ''}, **kwargs)
+    return done.returncode, done.stdout, done.stderr

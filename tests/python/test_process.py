@@ -60,6 +60,12 @@ def pass_on_environment(q):
     q.put((os.environ.get('MP_TEST_SET'), 'MP_TEST_UNSET' in os.environ))
 
 
+def report_log_name(q):
+    """Tell what %(processName)s is."""
+    record = logging.LogRecord('any', logging.INFO, 'path', 1, 'text', (), None)
+    q.put(record.processName)
+
+
 def log_something():
     """Write to the package's log."""
     mp.get_logger().info('hello from the child')
@@ -326,7 +332,7 @@ class TestContexts(unittest.TestCase):
         mp.set_start_method(None, force=True)
 
     def test_default(self):
-        self.assertEqual(mp.get_all_start_methods(), ['forkserver', 'spawn'])
+        self.assertEqual(mp.get_all_start_methods(), ['forkserver', 'spawn', 'fork'])
         self.assertIsNone(mp.get_start_method(allow_none=True))
         self.assertEqual(mp.get_start_method(), 'forkserver')
         self.assertEqual(mp.get_start_method(allow_none=True), 'forkserver')
@@ -345,13 +351,19 @@ class TestContexts(unittest.TestCase):
                 context.set_start_method(method)
             self.assertTrue(issubclass(context.TimeoutError, context.ProcessError))
 
+    def test_names_of_the_log(self):
+        for method in METHODS:
+            q = mp.Queue()
+            process = mp.get_context(method).Process(target=report_log_name, args=(q,))
+            process.start()
+            self.assertEqual(q.get(timeout=30), process.name)
+            process.join()
+
     def test_unknown(self):
         with self.assertRaisesRegex(ValueError, 'nonsense'):
             mp.get_context('nonsense')
-        with self.assertRaisesRegex(ValueError, 'threads'):
-            mp.get_context('fork')
-        with self.assertRaises(ValueError):
-            mp.set_start_method('fork')
+        with self.assertRaisesRegex(ValueError, 'nonsense'):
+            mp.set_start_method('nonsense')
 
     def test_settings(self):
         mp.set_executable(os.fsencode(sys.executable))

@@ -18,6 +18,7 @@ from gi.module import get_introspection_module  # noqa: E402
 # existing programs match whichever of the two packages raised.
 from multiprocessing import (AuthenticationError, BufferTooShort,  # noqa: E402
                              ProcessError, TimeoutError)
+from multiprocessing import current_process as _stdlib_current_process  # noqa: E402
 
 __all__ = ["Gio", "GLib", "GObject", "Mp", "AuthenticationError", "BufferTooShort",
            "ProcessError", "TimeoutError", "CancelledError", "TaskError",
@@ -67,6 +68,11 @@ class WorkerDiedError(TaskError):
 
 class CancelledError(TaskError):
     """The task was cancelled, or dropped when its pool was terminated."""
+
+
+def tell_logging(name):
+    """Sets what logging writes for %(processName)s: it asks the standard library."""
+    _stdlib_current_process().name = name
 
 
 def convert_failure(domain, code, message):

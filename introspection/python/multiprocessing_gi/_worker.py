@@ -30,12 +30,26 @@ class _NoVariantError(TypeError):
     """A result has no GVariant form."""
 
 
-def main(handle, fd_list, preparation):
+class Inherited:
+    """What a worker has from the process that made the pool, when it was forked from it."""
+
+    def __init__(self, name, identity, parent, initializer, arguments):
+        self.name = name
+        self.identity = identity
+        self.parent = parent
+        self.initializer = initializer
+        self.arguments = arguments
+
+
+def main(handle, fd_list, preparation, inherited=None):
     """Works for the pool behind the handle; gives the exit code of the process."""
     worker = Mp.Worker.new_from_handle(handle, fd_list)
     number = 1 + handle.get_child_value(2).lookup_value("worker", None).get_uint32()
     try:
-        _start(worker, number, fd_list, preparation)
+        if inherited is not None:
+            _start_inherited(inherited, number)
+        else:
+            _start(worker, number, fd_list, preparation)
     except BaseException as error:
         _report(worker, error, True, "the worker's initializer failed: ")
         error = None
@@ -71,6 +85,13 @@ def _start(worker, number, fd_list, preparation):
     _become_worker(state["worker_name"], number, state["identity"], state["parent"])
     if initializer is not None:
         initializer(*arguments)
+
+
+def _start_inherited(inherited, number):
+    """The same, for what need not be unpickled."""
+    _become_worker(inherited.name, number, inherited.identity, inherited.parent)
+    if inherited.initializer is not None:
+        inherited.initializer(*inherited.arguments)
 
 
 def _become_worker(name, number, identity=(), parent=None):

@@ -92,11 +92,16 @@ def _count_threads():
     return os.stat("/proc/self/task").st_nlink - 2
 
 
-def _die_with(parent):
+def die_with(parent):
     """Has the kernel kill this process when its parent is killed."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def set_name(name):
+    """What process listings show."""
+    _libc.prctl(PR_SET_NAME, os.fsencode(name))
 
 
 def _warn(text):
@@ -143,6 +148,24 @@ def _enter(body, cwd_fd, std_fds):
     os.fchdir(cwd_fd)
     if body.environment is not None:
         _set_environment(body.environment)
+
+
+def receive_start(link):
+    """Waits in a child for what it is to do, and goes where that is to be done.
+
+    Gives what it is, the descriptor from which that was read, and those that came with it.
+    """
+    _, fds, _, _ = socket.recv_fds(link, 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+    if len(fds) < START_FDS:
+        # The zygote goes, and no start will come.
+        os._exit(0)
+    body_fd, cwd_fd, *rest = fds
+    std_fds, user_fds = rest[:3], rest[3:]
+    body = Body(body_fd)
+    _enter(body, cwd_fd, std_fds)
+    for fd in (cwd_fd, *std_fds):
+        os.close(fd)
+    return body, body_fd, user_fds
 
 
 def _rehearse():
@@ -248,7 +271,6 @@ class Zygote:
         self.preparation = None
         self.fingerprint = 0
         self.requester_pidfd = os.pidfd_open(requester_pid)
-        _die_with(requester_pid)
 
     def watch(self, fd, handler):
         """Has handler(events) called when there is something to read from fd."""
@@ -448,28 +470,20 @@ class Zygote:
 
     def run_child(self, link, other_end, afresh):
         """All of a child's life; gives its exit code."""
-        _die_with(self.pid)
+        die_with(self.pid)
         for sock in [self.first.sock, other_end, *(child.link.sock for child in self.children)]:
             if sock is not None:
                 sock.detach()
         self.epoll.close()
         _close_others([link.fileno()])
-        _libc.prctl(PR_SET_NAME, os.fsencode(os.path.basename(sys.executable)))
+        set_name(os.path.basename(sys.executable))
         _rehearse()
-        _, fds, _, _ = socket.recv_fds(link, 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
-        if len(fds) < START_FDS:
-            # The zygote goes, and no start will come.
-            os._exit(0)
+        body, body_fd, user_fds = receive_start(link)
         link_fd = link.detach()
-        body_fd, cwd_fd, *rest = fds
-        std_fds, user_fds = rest[:3], rest[3:]
-        body = Body(body_fd)
-        _enter(body, cwd_fd, std_fds)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if afresh:
             _execute(body_fd, link_fd, user_fds)
-        for fd in (body_fd, cwd_fd, *std_fds):
-            os.close(fd)
+        os.close(body_fd)
         _announce_link(KIND_PYTHON, link_fd, self.fingerprint)
         return _run(body, user_fds, self.preparation)
 
@@ -549,10 +563,11 @@ def main():
                          "there is no use in calling it") from None
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    _libc.prctl(PR_SET_NAME, b"mp-zygote")
+    set_name("mp-zygote")
     os.set_inheritable(fd, False)
 
     zygote = Zygote(fd, requester_pid)
+    die_with(requester_pid)
     if again is None:
         zygote.send(zygote.first, HELLO, code=VERSION, value=zygote.pid)
         zygote.first.sock.setblocking(True)

@@ -7,21 +7,17 @@ import subprocess
 import sys
 import threading
 
-from . import _raw, process, reduction, util
+from . import _fork, _raw, process, reduction, util
 from ._raw import GLib, Mp
 from ._serialize import PICKLE, dumps, spawning
 
-__all__ = ["BaseContext", "DefaultContext", "ForkServerContext", "SpawnContext", "Process",
-           "ForkServerProcess", "SpawnProcess"]
+__all__ = ["BaseContext", "DefaultContext", "ForkContext", "ForkServerContext", "SpawnContext",
+           "Process", "ForkProcess", "ForkServerProcess", "SpawnProcess"]
 
 # The task of a process whose payload is two pickles, see _child.py.
 PROCESS_TASK = "multiprocessing_gi._child:process"
 
 _METHODS = {"forkserver": Mp.StartMethod.FORKSERVER, "spawn": Mp.StartMethod.SPAWN}
-_NO_FORK = ("cannot find context for 'fork': this process may have threads of GLib's and "
-            "libmp's that a forked child would lack; use 'forkserver', which forks from a "
-            "process without threads, or 'spawn'")
-
 
 class BaseContext:
     """What the package offers, for one way to start processes."""
@@ -92,8 +88,7 @@ class BaseContext:
         try:
             return _contexts[method]
         except KeyError:
-            text = _NO_FORK if method == "fork" else f"cannot find context for {method!r}"
-            raise ValueError(text) from None
+            raise ValueError(f"cannot find context for {method!r}") from None
 
     def get_start_method(self, allow_none=False):
         """The name of the start method."""
@@ -105,8 +100,12 @@ class BaseContext:
 
     @property
     def gobject(self):
-        """The Mp.raw.Context that starts this context's processes from now on."""
-        return _starter.context(self.get_start_method())
+        """The Mp.raw.Context that starts this context's processes from now on.
+
+        None for the start method fork, which is Python's own.
+        """
+        method = self.get_start_method()
+        return _starter.context(method) if method in _METHODS else None
 
 
 class Process(process.BaseProcess):
@@ -125,6 +124,12 @@ class SpawnProcess(process.BaseProcess):
     _start_method = "spawn"
 
 
+class ForkProcess(process.BaseProcess):
+    """A process that is forked from the calling one, with all that it has."""
+
+    _start_method = "fork"
+
+
 class ForkServerContext(BaseContext):
     """Processes are forked from a preloaded server without threads."""
 
@@ -139,7 +144,18 @@ class SpawnContext(BaseContext):
     Process = SpawnProcess
 
 
-_contexts = {"forkserver": ForkServerContext(), "spawn": SpawnContext()}
+class ForkContext(BaseContext):
+    """Each process is forked from the calling one, and inherits what it has.
+
+    Refused while GLib has threads in the calling process. GLib's default main context
+    stays the parent's: in the child, use one of its own.
+    """
+
+    _name = "fork"
+    Process = ForkProcess
+
+
+_contexts = {"forkserver": ForkServerContext(), "spawn": SpawnContext(), "fork": ForkContext()}
 
 
 class DefaultContext(BaseContext):
@@ -184,6 +200,10 @@ class _Starter:
         self._contexts = {}
         self._preload = ["__main__"]
         self._executable = os.environ.get("MP_PYTHON") if not sys.executable else None
+
+    def after_fork(self):
+        """In a forked child: whoever held the lock is not here."""
+        self._lock = threading.Lock()
 
     def executable(self):
         """The interpreter of processes to come."""
@@ -294,12 +314,23 @@ def prepare_data(method, name=None):
 
 
 _starter = _Starter()
+os.register_at_fork(after_in_child=_starter.after_fork)
 _default_context = DefaultContext()
+
+
+def check_has_gobject(method):
+    """Forked by Python, a process has no GObject behind it."""
+    if (method or _default_context.get_start_method()) == "fork":
+        raise NotImplementedError("a process of the start method 'fork' has no GObject: wait for "
+                                  "its sentinel instead of connecting to a signal")
 
 
 def start_process(obj, method):
     """Starts the process of a process object; gives its process.Started."""
     method = method or _default_context.get_start_method()
+    if method == "fork":
+        # The warning is for who called Process.start().
+        return _fork.start(obj, stacklevel=3)
     preparation = prepare_data(method, obj.name)
     context = _starter.context(method)
     util.flush_std_streams()

@@ -368,14 +368,22 @@ def _available_cpus():
 def _make_pool(ctx, processes, initializer, initargs, **properties):
     """Makes the GObject, whose workers start at once."""
     method = ctx.get_start_method()
-    preparation = _context.prepare_data(method)
-    preparation["worker_name"] = _WORKER_NAMES[method]
-    preparation["identity"] = process.current_process()._identity
+    initargs = tuple(initargs)
     util.flush_std_streams()
-    with spawning() as fd_list:
-        data = dumps(preparation) + dumps((initializer, tuple(initargs)))
-    pool = Mp.Pool(context=ctx.gobject, n_workers=processes, worker_data=GLib.Bytes.new(data),
-                   worker_fd_list=fd_list, **properties)
+    if method == "fork":
+        # Imports _zygote, which must not be there yet in a process that is to be one.
+        from . import _fork_pool
+        # The warning is for who called Pool().
+        properties["context"] = _fork_pool.make_context(initializer, initargs, stacklevel=4)
+    else:
+        preparation = _context.prepare_data(method)
+        preparation["worker_name"] = _WORKER_NAMES[method]
+        preparation["identity"] = process.current_process()._identity
+        with spawning() as fd_list:
+            data = dumps(preparation) + dumps((initializer, initargs))
+        properties.update(context=ctx.gobject, worker_data=GLib.Bytes.new(data),
+                          worker_fd_list=fd_list)
+    pool = Mp.Pool(n_workers=processes, **properties)
     try:
         pool.init(None)
     except GLib.Error as error:

@@ -67,6 +67,9 @@ class AuthenticationString(bytes):
 class Started:
     """A process that runs or ran: the GObject and the thread-safe ways to ask it."""
 
+    # Whether a Ctrl-C on the terminal reaches it.
+    hears_terminal = False
+
     def __init__(self, gobject):
         self.gobject = gobject
         self.pid = gobject.get_pid()
@@ -153,6 +156,8 @@ class BaseProcess:
             raise AssertionError("daemonic processes are not allowed to have children")
         _cleanup()
         from . import context
+        if self in _handlers:
+            context.check_has_gobject(self._start_method)
         started = context.start_process(self, self._start_method)
         _children.add(self)
         self._started = started
@@ -207,13 +212,16 @@ class BaseProcess:
 
     @property
     def gobject(self):
-        """The Mp.raw.Process behind it; None before start()."""
+        """The Mp.raw.Process behind it; None before start(), and for start method fork."""
         return self._started.gobject if self._started is not None else None
 
     @property
     def props(self):
         """The GObject's properties; only of a started process."""
-        return self._check_started().gobject.props
+        started = self._check_started()
+        from . import context
+        context.check_has_gobject(self._start_method)
+        return started.gobject.props
 
     def connect(self, signal_name, callback, *args):
         """Connects to a signal of the GObject; the callback gets this object first.
@@ -221,6 +229,8 @@ class BaseProcess:
         Before start() the connection is kept for later, and the id returned is 0.
         """
         self._check_open()
+        from . import context
+        context.check_has_gobject(self._start_method)
         if self._started is None:
             _handlers.setdefault(self, []).append((signal_name, callback, args))
             return 0
@@ -312,10 +322,13 @@ class BaseProcess:
             parts.append("daemon")
         return "<" + " ".join(parts) + ">"
 
-    def _bootstrap(self, parent_pid, parent_name):
+    def _bootstrap(self, parent_pid, parent_name, forked=False):
         """Runs in the child: becomes the current process, runs, and gives the exit code."""
         become(self, parent_pid, parent_name)
         try:
+            if forked:
+                util.replace_stdin()
+                util.forget_parent()
             util.info("child process calling self.run()")
             self.run()
             code = 0
@@ -359,7 +372,11 @@ def become(process, parent_pid, parent_name):
     process._closed = False
     _current = process
     _parent = _ParentProcess(parent_name, parent_pid)
-    threading.current_thread().name = "MainThread"
+    _raw.tell_logging(process.name)
+    thread = threading.current_thread()
+    thread.name = "MainThread"
+    # A fork has changed it, which threading does not notice.
+    thread._set_native_id()
 
 
 class _MainProcess(BaseProcess):
@@ -388,6 +405,10 @@ class _ParentProcess:
             self._pidfd = os.pidfd_open(pid)
         except OSError:
             self._pidfd = None
+
+    def __del__(self, close=os.close):
+        if self._pidfd is not None:
+            close(self._pidfd)
 
     @property
     def name(self):

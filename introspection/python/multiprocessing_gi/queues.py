@@ -5,6 +5,7 @@
 import types
 from queue import Empty, Full
 
+from . import util
 from ._raw import GLib, Mp, convert_error, deadline_after, is_mp_error, remaining_us
 from ._serialize import PICKLE, decode, dumps, loads, share, unshare
 
@@ -104,6 +105,14 @@ class Queue(_QueueBase):
         handle, attributes = state
         self.__dict__.update(attributes)
         self._attach(unshare(handle))
+
+    def _attach(self, gobject):
+        super()._attach(gobject)
+        util.register_after_fork(self, Queue._reopen)
+
+    def _reopen(self):
+        # In a child it is open, whatever its parent did before.
+        self._closed = False
 
     def _check_open(self):
         if self._closed:

@@ -12,7 +12,8 @@ import traceback
 import weakref
 
 __all__ = ["sub_debug", "debug", "info", "sub_warning", "get_logger", "log_to_stderr",
-           "Finalize", "SUBDEBUG", "SUBWARNING"]
+           "Finalize", "ForkAwareLocal", "ForkAwareThreadLock", "SUBDEBUG", "SUBWARNING",
+           "register_after_fork"]
 
 NOTSET, SUBDEBUG, DEBUG, INFO, SUBWARNING = 0, 5, 10, 20, 25
 LOGGER_NAME = "multiprocessing"
@@ -184,14 +185,14 @@ def exit_function():
     from . import process
     info("process shutting down")
     run_finalizers(0)
-    # Ctrl-C reaches the whole foreground group except our children, which have a
-    # group of their own: pass on what ended this process.
+    # Ctrl-C reaches the whole foreground group, but not those of our children that have
+    # a group of their own: pass on what ended this process.
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
     for child in process.active_children():
         try:
             if child.daemon:
                 child.terminate()
-            elif interrupted:
+            elif interrupted and not child._started.hears_terminal:
                 child.interrupt()
         except OSError:
             pass
@@ -202,12 +203,73 @@ def exit_function():
 
 
 def forget_parent():
-    """In a child that was forked: what the parent registered is not ours to run."""
+    """In a child that was forked: what the parent registered is not ours to run.
+
+    Then runs what was registered for this moment.
+    """
     global _exiting
     _exiting = False
     Finalize._registry.clear()
     atexit._clear()
     atexit.register(exit_function)
+    _run_after_forkers()
+
+
+_after_fork = weakref.WeakValueDictionary()
+_after_fork_counter = itertools.count()
+
+
+def register_after_fork(obj, func):
+    """Has func(obj) called in every child that is forked while obj exists."""
+    _after_fork[next(_after_fork_counter), id(obj), func] = obj
+
+
+def _run_after_forkers():
+    for (_, _, func), obj in sorted(_after_fork.items(), key=lambda item: item[0][:2]):
+        try:
+            func(obj)
+        except Exception as error:
+            info("after forker raised exception %s", error)
+
+
+class ForkAwareThreadLock:
+    """A lock between threads that is free in a forked child."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.acquire = self._lock.acquire
+        self.release = self._lock.release
+        register_after_fork(self, ForkAwareThreadLock._at_fork)
+
+    def _at_fork(self):
+        self._lock._at_fork_reinit()
+
+    def __enter__(self):
+        return self._lock.__enter__()
+
+    def __exit__(self, *args):
+        return self._lock.__exit__(*args)
+
+
+class ForkAwareLocal(threading.local):
+    """Attributes of each thread, of which a forked child has none."""
+
+    def __init__(self):
+        register_after_fork(self, lambda obj: obj.__dict__.clear())
+
+    def __reduce__(self):
+        return type(self), ()
+
+
+def replace_stdin():
+    """In a forked child: what there is to read is the parent's."""
+    fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    if fd != 0:
+        os.dup2(fd, 0)
+        os.close(fd)
+    else:
+        os.set_inheritable(fd, True)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)
 
 
 def leave_child():
