@@ -93,7 +93,7 @@ def update(method, jobs):
 def main():
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[2])
-    parser.add_argument("method", choices=("forkserver", "spawn"))
+    parser.add_argument("method", choices=("forkserver", "spawn", "fork"))
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--jobs", type=int, default=max(2, os.cpu_count() or 2))
     arguments = parser.parse_args()
