@@ -5,6 +5,7 @@
 
 #include <glib-unix.h>
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 G_BEGIN_DECLS
@@ -28,6 +29,16 @@ static inline void
 mp_clear_fd (int *fd)
 {
   mp_fd_close (g_steal_fd (fd));
+}
+
+/* Whether @fd is still what it was: a program may close what is not its own, and
+ * the number is soon somebody else's. */
+static inline gboolean
+mp_fd_is_file (int fd, dev_t device, ino_t inode)
+{
+  struct stat status;
+
+  return fstat (fd, &status) == 0 && status.st_ino == inode && status.st_dev == device;
 }
 
 /* One message with descriptors on a SOCK_SEQPACKET socket; MSG_NOSIGNAL,

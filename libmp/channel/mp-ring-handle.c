@@ -10,11 +10,11 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
+#include "../base/mp-namespace-private.h"
 #include "../memory/mp-shareable-private.h"
 
 #define KIND_NAME "ring"
@@ -159,16 +159,6 @@ mp_ring_new (guint32 max_items, guint64 max_bytes, GError **error)
   return g_steal_pointer (&self);
 }
 
-/* The micro-locks name threads by their ids, which mean something only within
- * one namespace. 0: cannot be told. */
-static guint64
-get_pid_namespace (void)
-{
-  struct stat status;
-
-  return stat ("/proc/self/ns/pid", &status) == 0 ? (guint64) status.st_ino : 0;
-}
-
 /* A duplicate, that does not block; -1 with @error set. */
 static int
 import_event (GUnixFDList *fd_list, gint32 index, GError **error)
@@ -260,7 +250,7 @@ check_handle (const char *kind, GVariant *handle, GError **error)
                    MP_RING_VERSION);
       return FALSE;
     }
-  if (!g_variant_lookup (layout, "pidns", "t", &namespace) || namespace != get_pid_namespace ())
+  if (!g_variant_lookup (layout, "pidns", "t", &namespace) || namespace != mp_get_pid_namespace ())
     {
       g_set_error (error,
                    MP_ERROR,
@@ -268,7 +258,7 @@ check_handle (const char *kind, GVariant *handle, GError **error)
                    "The handle is from another process id namespace (%" G_GUINT64_FORMAT
                    ", here it is %" G_GUINT64_FORMAT ")",
                    namespace,
-                   get_pid_namespace ());
+                   mp_get_pid_namespace ());
       return FALSE;
     }
   return TRUE;
@@ -327,7 +317,7 @@ mp_ring_to_handle_of_kind (MpRing *self, const char *kind, GUnixFDList *fd_list,
         }
       g_variant_builder_add (&indexes, "h", index);
     }
-  g_variant_builder_add (&layout, "{sv}", "pidns", g_variant_new_uint64 (get_pid_namespace ()));
+  g_variant_builder_add (&layout, "{sv}", "pidns", g_variant_new_uint64 (mp_get_pid_namespace ()));
   return g_variant_ref_sink (g_variant_new ("(su@a{sv}@ah)",
                                             kind,
                                             MP_RING_VERSION,

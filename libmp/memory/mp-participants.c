@@ -6,312 +6,422 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mp-error-private.h"
-#include "mp-fd-private.h"
-#include "mp-segment-private.h"
-
-#define KIND MP_SEGMENT_KIND ('l', 'i', 'v', 'e')
-#define VERSION 1
-#define PARAMETER_MAX 0
+#include "../base/mp-error-private.h"
+#include "../base/mp-fd-private.h"
 
 #define INDEX_BITS 12
 #define INDEX_MASK ((1u << INDEX_BITS) - 1)
-#define GENERATION_MASK (MP_PARTICIPANT_MASK >> INDEX_BITS)
+#define GENERATION_END ((MP_PARTICIPANT_MASK >> INDEX_BITS) + 1)
+#define GENERATION_BEGIN 1024u
 
-/* The whole file. */
 typedef struct
 {
-  MpSegmentHeader header;
-  _Atomic uint32_t hint; /* where to look for a free index */
-  _Atomic uint32_t generations[];
-} Table;
+  _Atomic uint32_t generation;
+  _Atomic uint32_t pid;
+  _Atomic uint64_t start_time; /* as in /proc/PID/stat */
+} Entry;
 
-struct _MpParticipants
+struct _MpParticipantsTable
 {
-  /* Both under the registry's lock. */
-  guint ref_count;
-  MpParticipants *next;
-
-  MpSegment segment;
-  dev_t device;
-  ino_t inode;
-  guint max;
-  gsize length;
-  Table *table;
-
-  /* Changed only at birth and by the fork handlers. */
-  int own_fd; /* the description that carries our lock */
-  _Atomic uint32_t word;
+  _Alignas(64) _Atomic uint32_t hint; /* where to look for a free index */
+  _Alignas(64) Entry entries[];
 };
 
-/* The participants of this process, one for each liveness memfd. */
+/* The participants of this process. */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static MpParticipants *registry;
 
+/* What /proc says of a process. */
+typedef struct
+{
+  char state;
+  unsigned long n_threads;
+  guint64 start_time;
+} ProcessStatus;
+
+/* Nothing from here to after_fork_in_child() may allocate: the fork handler runs it. */
+
+/* @pid: 0 for this process. FALSE with errno set. */
 static gboolean
-lock_byte (int fd, guint index)
+read_status (guint32 pid, ProcessStatus *status)
+{
+  char path[40] = "/proc/self/stat", text[1024];
+  g_auto (MpFd) fd = -1;
+  const char *field;
+  char *end = NULL;
+  gssize length;
+
+  if (pid != 0)
+    snprintf (path, sizeof path, "/proc/%u/stat", pid);
+  fd = open (path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return FALSE;
+  length = read (fd, text, sizeof text - 1);
+  if (length < 0)
+    return FALSE;
+  text[length] = '\0';
+  errno = EPROTO;
+  /* The second field is the name, which may contain anything. */
+  field = strrchr (text, ')');
+  if (field == NULL || field[1] != ' ' || field[2] == '\0')
+    return FALSE;
+  status->state = field[2];
+  field += 2;
+  for (int number = 3; number < 20; number++)
+    {
+      field = strchr (field, ' ');
+      if (field == NULL)
+        return FALSE;
+      field++;
+    }
+  status->n_threads = strtoul (field, &end, 10);
+  field = strchr (end + (*end == ' '), ' ');
+  if (field == NULL)
+    return FALSE;
+  status->start_time = strtoull (field, NULL, 10);
+  return TRUE;
+}
+
+static gboolean
+has_segment (MpParticipants *self, int fd)
+{
+  return mp_fd_is_file (fd, self->device, self->inode);
+}
+
+static off_t
+get_byte (MpParticipants *self, guint index)
+{
+  return (off_t) (self->offset + index);
+}
+
+static gboolean
+lock_byte (MpParticipants *self, int fd, guint index)
 {
   struct flock range = { .l_type = F_WRLCK,
                          .l_whence = SEEK_SET,
-                         .l_start = (off_t) index,
+                         .l_start = get_byte (self, index),
                          .l_len = 1 };
 
   return fcntl (fd, F_OFD_SETLK, &range) == 0;
 }
 
-/* Nothing here may allocate or lock: the fork handler runs it too. FALSE with errno set. */
+/* A description of our own: the one behind the segment's descriptor is everybody's. */
+static int
+reopen (MpParticipants *self)
+{
+  g_auto (MpFd) fd = -1;
+  char path[32];
+
+  snprintf (path, sizeof path, "/proc/self/fd/%d", self->segment->fd);
+  fd = open (path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (fd >= 0 && !has_segment (self, fd))
+    {
+      errno = EBADF;
+      return -1;
+    }
+  return g_steal_fd (&fd);
+}
+
+static void
+drop_page (gpointer *page)
+{
+  if (*page != NULL)
+    munmap (*page, mp_segment_get_page_size ());
+  *page = NULL;
+}
+
+/* Keeps the description of @fd open until the process ends. */
+static gboolean
+keep_open (MpParticipants *self, int fd)
+{
+  gsize size = mp_segment_get_page_size ();
+  gpointer page = mmap (NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+
+  if (page == MAP_FAILED)
+    return FALSE;
+  self->lock_page = page;
+  if (madvise (page, size, MADV_DONTFORK) == 0)
+    return TRUE;
+  drop_page (&self->lock_page);
+  return FALSE;
+}
+
+static uint32_t
+next_generation (uint32_t generation)
+{
+  generation++;
+  return generation < GENERATION_BEGIN || generation >= GENERATION_END ? GENERATION_BEGIN
+                                                                       : generation;
+}
+
+/* The byte of @index is ours. */
+static void
+settle (MpParticipants *self, guint index)
+{
+  Entry *entry = &self->table->entries[index];
+  ProcessStatus status = { 0 };
+  uint32_t generation;
+
+  if (!read_status (0, &status))
+    status.start_time = 0;
+  atomic_store (&entry->pid, (uint32_t) getpid ());
+  atomic_store (&entry->start_time, status.start_time);
+  /* Last: whoever finds the new generation must find the rest, too. And only
+   * after the lock is ours: until then the word of the one before must not
+   * look alive because of us for longer than this moment. */
+  generation = next_generation (atomic_load (&entry->generation));
+  atomic_store (&entry->generation, generation);
+  atomic_store (&self->word, generation << INDEX_BITS | (index + 1));
+  atomic_store_explicit (&self->table->hint, (index + 1) % self->max, memory_order_relaxed);
+}
+
+/* FALSE with errno set, EUSERS if there is no place. */
 static gboolean
 enlist (MpParticipants *self)
 {
   guint start = atomic_load_explicit (&self->table->hint, memory_order_relaxed) % self->max;
-  char path[32];
+  g_auto (MpFd) fd = reopen (self);
 
-  snprintf (path, sizeof path, "/proc/self/fd/%d", self->segment.fd);
-  self->own_fd = open (path, O_RDWR | O_CLOEXEC);
-  if (self->own_fd < 0)
+  if (fd < 0 || !keep_open (self, fd))
     return FALSE;
   for (guint i = 0; i < self->max; i++)
     {
       guint index = (start + i) % self->max;
-      uint32_t generation;
 
-      if (!lock_byte (self->own_fd, index))
+      if (lock_byte (self, fd, index))
         {
-          if (errno == EAGAIN || errno == EACCES)
-            continue;
-          break;
+          settle (self, index);
+          return TRUE;
         }
-      /* Only after the lock is ours: until then the word of the one before
-       * must not look alive because of us for longer than this moment. */
-      generation = atomic_fetch_add (&self->table->generations[index], 1) + 1;
-      atomic_store (&self->word, (generation & GENERATION_MASK) << INDEX_BITS | (index + 1));
-      atomic_store_explicit (&self->table->hint, (index + 1) % self->max, memory_order_relaxed);
-      return TRUE;
+      if (errno != EAGAIN && errno != EACCES)
+        break;
+      errno = EUSERS;
     }
-  if (errno == EAGAIN || errno == EACCES)
-    errno = EMFILE;
-  mp_clear_fd (&self->own_fd);
+  drop_page (&self->lock_page);
   return FALSE;
 }
 
+/* For this one fork() our lock is inherited: a child that takes over what its
+ * parent held can do so even if the parent dies meanwhile. */
 static void
 before_fork (void)
 {
   pthread_mutex_lock (&registry_lock);
+  for (MpParticipants *self = registry; self != NULL; self = self->next)
+    {
+      if (self->lock_page != NULL)
+        madvise (self->lock_page, mp_segment_get_page_size (), MADV_DOFORK);
+    }
 }
 
 static void
 after_fork_in_parent (void)
 {
+  for (MpParticipants *self = registry; self != NULL; self = self->next)
+    {
+      if (self->lock_page != NULL)
+        madvise (self->lock_page, mp_segment_get_page_size (), MADV_DONTFORK);
+    }
   pthread_mutex_unlock (&registry_lock);
 }
 
-/* The child has the parent's description, and would keep the parent alive. */
 static void
 after_fork_in_child (void)
 {
   for (MpParticipants *self = registry; self != NULL; self = self->next)
     {
-      mp_clear_fd (&self->own_fd);
+      self->parent_page = g_steal_pointer (&self->lock_page);
       atomic_store (&self->word, MP_PARTICIPANT_NONE);
       enlist (self);
+      if (self->forked_func != NULL)
+        self->forked_func (self->forked_data);
+      drop_page (&self->parent_page);
     }
   pthread_mutex_unlock (&registry_lock);
 }
 
-__attribute__ ((constructor)) static void
+/* Before the constructors of those who use participants: what is registered
+ * first is called last before a fork, and first after it. */
+__attribute__ ((constructor (200))) static void
 watch_forks (void)
 {
   pthread_atfork (before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-static void
-participants_free (MpParticipants *self)
+static gboolean
+set_enlist_error (MpParticipants *self, GError **error)
 {
-  mp_clear_fd (&self->own_fd);
-  if (self->table != NULL)
-    munmap (self->table, self->length);
-  mp_segment_clear (&self->segment);
-  g_free (self);
+  if (errno != EUSERS)
+    return mp_set_error_from_errno (error, errno, "Taking part in shared memory");
+  g_set_error (error,
+               MP_ERROR,
+               MP_ERROR_LIMIT,
+               "All %u places for processes in this shared memory are taken",
+               self->max);
+  return FALSE;
 }
 
-static MpParticipants *
-find_registered (dev_t device, ino_t inode)
+gsize
+mp_participants_get_table_size (guint max)
 {
-  for (MpParticipants *self = registry; self != NULL; self = self->next)
-    {
-      if (self->inode == inode && self->device == device)
-        {
-          self->ref_count++;
-          return self;
-        }
-    }
-  return NULL;
+  return sizeof (MpParticipantsTable) + max * sizeof (Entry);
 }
 
 static gboolean
 join (MpParticipants *self, GError **error)
 {
+  gsize size = mp_participants_get_table_size (self->max);
+  gsize before = self->offset % mp_segment_get_page_size ();
   struct stat status;
-  guint64 max = self->segment.header.parameters[PARAMETER_MAX];
+  gboolean joined;
 
-  self->length = sizeof (Table) + max * sizeof (uint32_t);
-  if (max == 0 || max > MP_PARTICIPANTS_MAX || self->segment.header.size < self->length)
-    {
-      g_set_error_literal (error, MP_ERROR, MP_ERROR_CORRUPT, "A table of participants is corrupt");
-      return FALSE;
-    }
-  self->max = (guint) max;
-  if (fstat (self->segment.fd, &status) != 0)
+  if (fstat (self->segment->fd, &status) != 0)
     return mp_set_error_from_errno (error, errno, "Reading a table of participants");
   self->device = status.st_dev;
   self->inode = status.st_ino;
-  self->table = mp_segment_map (&self->segment, 0, self->length);
-  if (self->table == NULL)
+  self->map = mp_segment_map ((MpSegment *) self->segment, self->offset - before, before + size);
+  if (self->map == NULL)
     return mp_set_error_from_errno (error, errno, "Mapping a table of participants");
-  if (!enlist (self))
-    return mp_set_error_from_errno (error, errno, "Taking part in shared memory");
-  return TRUE;
+  self->length = before + size;
+  self->table = (gpointer) ((guint8 *) self->map + before);
+  pthread_mutex_lock (&registry_lock);
+  joined = enlist (self);
+  if (joined)
+    {
+      self->next = registry;
+      registry = self;
+    }
+  else
+    set_enlist_error (self, error);
+  pthread_mutex_unlock (&registry_lock);
+  return joined;
 }
 
-/* Takes what is in @segment. */
-static MpParticipants *
-participants_new_take (MpSegment *segment, GError **error)
+MpParticipants *
+mp_participants_new_in (const MpSegment *segment, guint64 offset, guint max, GError **error)
 {
   MpParticipants *self = g_new0 (MpParticipants, 1);
 
-  self->ref_count = 1;
-  self->own_fd = -1;
-  self->segment = *segment;
-  segment->fd = -1;
-  if (!join (self, error))
-    {
-      participants_free (self);
-      return NULL;
-    }
-  self->next = registry;
-  registry = self;
-  return self;
-}
-
-MpParticipants *
-mp_participants_new (guint max, GError **error)
-{
-  guint64 parameters[MP_SEGMENT_N_PARAMETERS] = { [PARAMETER_MAX] = max };
-  g_auto (MpSegment) segment = MP_SEGMENT_INIT;
-  MpParticipants *self;
-
   g_assert_cmpuint (max - 1, <, MP_PARTICIPANTS_MAX);
+  g_assert_cmpuint (offset % _Alignof(MpParticipantsTable), ==, 0);
 
-  if (!mp_segment_create (&segment,
-                          "mp-participants",
-                          KIND,
-                          VERSION,
-                          sizeof (Table) + max * sizeof (uint32_t),
-                          FALSE,
-                          parameters,
-                          error))
-    return NULL;
-  pthread_mutex_lock (&registry_lock);
-  self = participants_new_take (&segment, error);
-  pthread_mutex_unlock (&registry_lock);
-  return self;
-}
-
-MpParticipants *
-mp_participants_new_from_fd (int fd, GError **error)
-{
-  g_auto (MpSegment) segment = MP_SEGMENT_INIT;
-  MpParticipants *self;
-  struct stat status;
-
-  if (!mp_segment_attach (&segment, fd, KIND, VERSION, error))
-    return NULL;
-  if (fstat (segment.fd, &status) != 0)
-    {
-      mp_set_error_from_errno (error, errno, "Reading a table of participants");
-      return NULL;
-    }
-  pthread_mutex_lock (&registry_lock);
-  self = find_registered (status.st_dev, status.st_ino);
-  if (self == NULL)
-    self = participants_new_take (&segment, error);
-  pthread_mutex_unlock (&registry_lock);
-  return self;
-}
-
-MpParticipants *
-mp_participants_ref (MpParticipants *self)
-{
-  pthread_mutex_lock (&registry_lock);
-  self->ref_count++;
-  pthread_mutex_unlock (&registry_lock);
-  return self;
+  self->segment = segment;
+  self->offset = offset;
+  self->max = max;
+  if (join (self, error))
+    return self;
+  mp_participants_free (self);
+  return NULL;
 }
 
 void
-mp_participants_unref (MpParticipants *self)
+mp_participants_free (MpParticipants *self)
 {
-  gboolean last;
+  MpParticipants **link = &registry;
 
   pthread_mutex_lock (&registry_lock);
-  last = --self->ref_count == 0;
-  if (last)
-    {
-      MpParticipants **link = &registry;
-
-      while (*link != self)
-        link = &(*link)->next;
-      *link = self->next;
-    }
+  while (*link != NULL && *link != self)
+    link = &(*link)->next;
+  if (*link != NULL)
+    *link = self->next;
   pthread_mutex_unlock (&registry_lock);
-  if (last)
-    participants_free (self);
+  drop_page (&self->lock_page);
+  if (self->map != NULL)
+    munmap (self->map, self->length);
+  g_free (self);
 }
 
-int
-mp_participants_get_fd (MpParticipants *self)
+void
+mp_participants_set_forked_func (MpParticipants *self,
+                                 MpParticipantsForkedFunc func,
+                                 gpointer user_data)
 {
-  return self->segment.fd;
+  pthread_mutex_lock (&registry_lock);
+  self->forked_func = func;
+  self->forked_data = user_data;
+  pthread_mutex_unlock (&registry_lock);
 }
 
 guint32
 mp_participants_get_self (MpParticipants *self, GError **error)
 {
-  guint32 word = atomic_load_explicit (&self->word, memory_order_acquire);
+  guint32 word = mp_participants_get_self_word (self);
 
   if (G_LIKELY (word != MP_PARTICIPANT_NONE))
     return word;
   pthread_mutex_lock (&registry_lock);
   if (atomic_load (&self->word) == MP_PARTICIPANT_NONE && !enlist (self))
-    mp_set_error_from_errno (error, errno, "Taking part in shared memory");
+    set_enlist_error (self, error);
   word = atomic_load (&self->word);
   pthread_mutex_unlock (&registry_lock);
   return word;
 }
 
-gboolean
-mp_participants_is_alive (MpParticipants *self, guint32 word)
+/* NULL if @word names nobody, or nobody any more. */
+static Entry *
+find_entry (MpParticipants *self, guint32 word)
 {
   guint index = (word & INDEX_MASK) - 1;
   guint32 generation = (word & MP_PARTICIPANT_MASK) >> INDEX_BITS;
-  struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
 
-  if ((word & INDEX_MASK) == 0 || index >= self->max)
-    return FALSE;
-  if ((word & MP_PARTICIPANT_MASK) == atomic_load_explicit (&self->word, memory_order_acquire))
+  if ((word & INDEX_MASK) == 0 || index >= self->max || generation < GENERATION_BEGIN ||
+      atomic_load (&self->table->entries[index].generation) != generation)
+    return NULL;
+  return &self->table->entries[index];
+}
+
+/* What there is to go by when the descriptor is gone. */
+static gboolean
+is_running (const Entry *entry)
+{
+  guint32 pid = atomic_load (&entry->pid);
+  guint64 start_time = atomic_load (&entry->start_time);
+  ProcessStatus status;
+
+  if (pid == 0 || start_time == 0)
     return TRUE;
-  if ((atomic_load (&self->table->generations[index]) & GENERATION_MASK) != generation)
+  if (!read_status (pid, &status))
+    return errno != ENOENT && errno != ESRCH;
+  if (status.start_time != start_time)
     return FALSE;
-  range.l_start = (off_t) index;
+  /* The first thread of a process may end long before the others. */
+  return (status.state != 'Z' && status.state != 'X') || status.n_threads > 1;
+}
+
+gboolean
+mp_participants_is_alive (MpParticipants *self, guint32 word)
+{
+  struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+  Entry *entry;
+
+  if ((word & MP_PARTICIPANT_MASK) == 0)
+    return FALSE;
+  if ((word & MP_PARTICIPANT_MASK) == mp_participants_get_self_word (self))
+    return TRUE;
+  entry = find_entry (self, word);
+  if (entry == NULL)
+    return FALSE;
+  if (!has_segment (self, self->segment->fd))
+    return is_running (entry) && find_entry (self, word) != NULL;
+  range.l_start = get_byte (self, (word & INDEX_MASK) - 1);
   /* Through the travelling description, which never carries a lock, so that
    * the answer is right whatever this process holds itself. When the kernel
    * cannot tell, the process counts as alive. */
-  return fcntl (self->segment.fd, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
+  return fcntl (self->segment->fd, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
+}
+
+guint32
+mp_participants_get_pid (MpParticipants *self, guint32 word)
+{
+  Entry *entry = find_entry (self, word);
+  guint32 pid = entry != NULL ? atomic_load (&entry->pid) : 0;
+
+  return find_entry (self, word) != NULL ? pid : 0;
 }
