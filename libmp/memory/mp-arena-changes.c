@@ -21,26 +21,6 @@
   (G_STRUCT_OFFSET (MpArenaShared, chunks) + sizeof ((MpArenaShared *) NULL)->chunks)
 
 void
-mp_arena_change (MpArena *self,
-                 MpArenaChanges *changes,
-                 guint32 chunk,
-                 _Atomic uint32_t *target,
-                 uint32_t value)
-{
-  MpArenaChange *change = &self->shared->changes[changes->n];
-  guint8 *base = chunk == 0 ? (guint8 *) self->shared : self->chunks[chunk].map;
-
-  atomic_store_explicit (&change->chunk, chunk, memory_order_relaxed);
-  atomic_store_explicit (&change->offset,
-                         (uint32_t) ((guint8 *) target - base),
-                         memory_order_relaxed);
-  atomic_store_explicit (&change->value, value, memory_order_relaxed);
-  changes->targets[changes->n] = target;
-  changes->values[changes->n] = value;
-  changes->n++;
-}
-
-void
 mp_arena_commit (MpArena *self, MpArenaChanges *changes)
 {
   atomic_store_explicit (&self->shared->n_changes, changes->n, memory_order_release);

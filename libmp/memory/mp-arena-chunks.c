@@ -130,7 +130,7 @@ choose_n_slots (MpArena *self, guint32 class_)
 MpArenaStatus
 mp_arena_add_chunk (MpArena *self, guint32 class_)
 {
-  MpArenaChanges changes = MP_ARENA_CHANGES_INIT;
+  MpArenaChanges changes;
   MpArenaShared *shared = self->shared;
   guint32 number = mp_arena_load (&shared->n_chunks) + 1;
   guint32 n_slots = choose_n_slots (self, class_);
@@ -149,6 +149,7 @@ mp_arena_add_chunk (MpArena *self, guint32 class_)
   if (!has_fd (self) || !mp_segment_grow (&self->segment, first_chunk (self) + end))
     return MP_ARENA_NO_MEMORY;
   entry = &shared->chunks[number];
+  mp_arena_begin_changes (&changes);
   mp_arena_change (self, &changes, 0, &entry->offset, offset);
   mp_arena_change (self, &changes, 0, &entry->class_, class_);
   mp_arena_change (self, &changes, 0, &entry->n_slots, n_slots);
@@ -180,7 +181,7 @@ mp_arena_back_slot (MpArena *self, guint32 number, guint32 index)
 {
   MpArenaChunk *chunk = &self->chunks[number];
   _Atomic uint32_t *backed = &self->shared->chunks[number].backed;
-  gboolean big = mp_arena_is_big (chunk->class_);
+  gboolean big = mp_arena_is_big (self, chunk->class_);
   gsize unit = metadata_size (chunk->class_);
   guint32 step = SLOTS_STEP, end;
 

@@ -146,6 +146,7 @@ struct _MpArena
   MpArenaShared *shared;
   MpArenaWait *waits;
   MpParticipants *participants;
+  guint32 first_big_class;
 
   /* Under @mutex, which is taken before the shared lock, never after it. */
   pthread_mutex_t mutex;
@@ -205,12 +206,11 @@ mp_arena_class_shift (guint32 class_)
   return class_ + MP_ARENA_MIN_SHIFT;
 }
 
-/* Whether memory of such a block is taken and given back one by one. */
+/* Whether memory of such a block is taken and given back one by one: a page or more. */
 static inline gboolean
-mp_arena_is_big (guint32 class_)
+mp_arena_is_big (MpArena *self, guint32 class_)
 {
-  return class_ < MP_ARENA_CLASS_HOLDS &&
-         ((gsize) 1 << mp_arena_class_shift (class_)) >= mp_segment_get_page_size ();
+  return class_ >= self->first_big_class && class_ != MP_ARENA_CLASS_HOLDS;
 }
 
 static inline MpArenaSlot *
@@ -246,17 +246,33 @@ typedef struct
   uint32_t values[MP_ARENA_MAX_CHANGES];
 } MpArenaChanges;
 
-#define MP_ARENA_CHANGES_INIT                                                                      \
-  {                                                                                                \
-    .n = 0                                                                                         \
-  }
+static inline void
+mp_arena_begin_changes (MpArenaChanges *changes)
+{
+  changes->n = 0;
+}
 
 /* @chunk: where @target is, 0 for MpArenaShared. */
-void mp_arena_change (MpArena *self,
-                      MpArenaChanges *changes,
-                      guint32 chunk,
-                      _Atomic uint32_t *target,
-                      uint32_t value);
+static inline void
+mp_arena_change (MpArena *self,
+                 MpArenaChanges *changes,
+                 guint32 chunk,
+                 _Atomic uint32_t *target,
+                 uint32_t value)
+{
+  MpArenaChange *change = &self->shared->changes[changes->n];
+  guint8 *base = chunk == 0 ? (guint8 *) self->shared : self->chunks[chunk].map;
+
+  atomic_store_explicit (&change->chunk, chunk, memory_order_relaxed);
+  atomic_store_explicit (&change->offset,
+                         (uint32_t) ((guint8 *) target - base),
+                         memory_order_relaxed);
+  atomic_store_explicit (&change->value, value, memory_order_relaxed);
+  changes->targets[changes->n] = target;
+  changes->values[changes->n] = value;
+  changes->n++;
+}
+
 /* All of them, or none if we die. */
 void mp_arena_commit (MpArena *self, MpArenaChanges *changes);
 

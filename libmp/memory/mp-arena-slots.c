@@ -130,7 +130,7 @@ find_place (MpArena *self, guint32 class_, gboolean grow, Place *place)
 static void
 take_place (MpArena *self, const Place *place, guint32 kind, gsize size, guint32 word)
 {
-  MpArenaChanges changes = MP_ARENA_CHANGES_INIT;
+  MpArenaChanges changes;
   _Atomic uint32_t *n_blocks = &self->shared->n_blocks;
   guint32 number = mp_arena_chunk_of (place->slot);
   MpArenaSlot *slot = &mp_arena_slots (place->chunk)[mp_arena_index_of (place->slot)];
@@ -138,6 +138,7 @@ take_place (MpArena *self, const Place *place, guint32 kind, gsize size, guint32
   /* Of a free slot nobody reads these two. */
   atomic_store_explicit (&slot->kind, kind, memory_order_relaxed);
   atomic_store_explicit (&slot->size, size, memory_order_relaxed);
+  mp_arena_begin_changes (&changes);
   mp_arena_change (self, &changes, 0, place->target, place->value);
   mp_arena_change (self, &changes, number, &slot->generation, place->generation);
   mp_arena_change (self, &changes, number, &slot->holder, word);
@@ -189,7 +190,7 @@ mp_arena_find (MpArena *self, guint32 slot, guint32 generation, MpArenaChunk **c
 MpArenaStatus
 mp_arena_add_hold (MpArena *self, guint32 slot, guint32 generation, guint32 word)
 {
-  MpArenaChanges changes = MP_ARENA_CHANGES_INIT;
+  MpArenaChanges changes;
   MpArenaChunk *chunk = NULL;
   MpArenaStatus status = mp_arena_find (self, slot, generation, &chunk);
   MpArenaSlot *held;
@@ -203,6 +204,7 @@ mp_arena_add_hold (MpArena *self, guint32 slot, guint32 generation, guint32 word
     return status;
   held = &mp_arena_slots (chunk)[mp_arena_index_of (slot)];
   hold = &mp_arena_holds (place.chunk)[mp_arena_index_of (place.slot)];
+  mp_arena_begin_changes (&changes);
   mp_arena_change (self, &changes, 0, place.target, place.value);
   mp_arena_change (self, &changes, mp_arena_chunk_of (place.slot), &hold->holder, word);
   mp_arena_change (self,
@@ -246,12 +248,13 @@ change_to_free_slot (MpArena *self,
 static MpArenaStatus
 end_block (MpArena *self, guint32 slot, MpArenaChunk *chunk, guint32 heir)
 {
-  MpArenaChanges changes = MP_ARENA_CHANGES_INIT;
+  MpArenaChanges changes;
   MpArenaSlot *held = &mp_arena_slots (chunk)[mp_arena_index_of (slot)];
   _Atomic uint32_t *n_blocks = &self->shared->n_blocks;
   guint32 number = mp_arena_chunk_of (slot);
-  gboolean big = mp_arena_is_big (chunk->class_);
+  gboolean big = mp_arena_is_big (self, chunk->class_);
 
+  mp_arena_begin_changes (&changes);
   mp_arena_change (self,
                    &changes,
                    number,
@@ -270,13 +273,14 @@ end_block (MpArena *self, guint32 slot, MpArenaChunk *chunk, guint32 heir)
 static MpArenaStatus
 promote (MpArena *self, guint32 slot, MpArenaSlot *held)
 {
-  MpArenaChanges changes = MP_ARENA_CHANGES_INIT;
+  MpArenaChanges changes;
   guint32 number = mp_arena_chunk_of (slot), link = mp_arena_load (&held->next);
   MpArenaHold *hold = NULL;
   MpArenaStatus status = resolve_hold (self, link, &hold);
 
   if (status != MP_ARENA_DONE)
     return status;
+  mp_arena_begin_changes (&changes);
   mp_arena_change (self, &changes, number, &held->holder, mp_arena_load (&hold->holder));
   mp_arena_change (self, &changes, number, &held->next, mp_arena_load (&hold->next));
   change_to_free_hold (self, &changes, link, hold);
@@ -287,7 +291,7 @@ promote (MpArena *self, guint32 slot, MpArenaSlot *held)
 static MpArenaStatus
 unchain (MpArena *self, guint32 slot, MpArenaSlot *held, guint32 word)
 {
-  MpArenaChanges changes = MP_ARENA_CHANGES_INIT;
+  MpArenaChanges changes;
   guint32 number = mp_arena_chunk_of (slot);
   _Atomic uint32_t *target = &held->next;
 
@@ -304,6 +308,7 @@ unchain (MpArena *self, guint32 slot, MpArenaSlot *held, guint32 word)
         return status;
       if (mp_arena_load (&hold->holder) == word)
         {
+          mp_arena_begin_changes (&changes);
           mp_arena_change (self, &changes, number, target, mp_arena_load (&hold->next));
           change_to_free_hold (self, &changes, link, hold);
           mp_arena_commit (self, &changes);
@@ -335,12 +340,13 @@ mp_arena_drop_hold (MpArena *self, guint32 slot, guint32 generation, guint32 wor
 MpArenaStatus
 mp_arena_inherit (MpArena *self, guint32 slot, guint32 heir)
 {
-  MpArenaChanges changes = MP_ARENA_CHANGES_INIT;
+  MpArenaChanges changes;
   MpArenaChunk *chunk = NULL;
   MpArenaStatus status = resolve (self, slot, &chunk);
 
   if (status != MP_ARENA_DONE)
     return status;
+  mp_arena_begin_changes (&changes);
   mp_arena_change (self,
                    &changes,
                    mp_arena_chunk_of (slot),
@@ -353,7 +359,7 @@ mp_arena_inherit (MpArena *self, guint32 slot, guint32 heir)
 MpArenaStatus
 mp_arena_bury (MpArena *self, guint32 slot, guint32 word)
 {
-  MpArenaChanges changes = MP_ARENA_CHANGES_INIT;
+  MpArenaChanges changes;
   MpArenaChunk *chunk = NULL;
   MpArenaStatus status = mp_arena_lock (self);
   MpArenaSlot *held;
@@ -366,6 +372,7 @@ mp_arena_bury (MpArena *self, guint32 slot, guint32 word)
       held = &mp_arena_slots (chunk)[mp_arena_index_of (slot)];
       if ((mp_arena_load (&held->generation) & 1) == 0 && mp_arena_load (&held->holder) == word)
         {
+          mp_arena_begin_changes (&changes);
           change_to_free_slot (self, &changes, slot, held, chunk->class_);
           mp_arena_commit (self, &changes);
         }

@@ -120,6 +120,7 @@ arena_new_take (MpSegment *segment, GError **error)
   struct stat status;
 
   pthread_mutex_init (&self->mutex, NULL);
+  self->first_big_class = g_bit_storage (mp_segment_get_page_size ()) - 1 - MP_ARENA_MIN_SHIFT;
   self->ref_count = 1;
   self->segment = *segment;
   segment->fd = -1;

@@ -130,7 +130,7 @@ prepare_memory (MpArena *self, const MpArenaTaken *taken, gsize size)
   MpArenaChunk *chunk = &self->chunks[mp_arena_chunk_of (taken->slot)];
   gboolean backed;
 
-  if (!mp_arena_is_big (chunk->class_))
+  if (!mp_arena_is_big (self, chunk->class_))
     {
       if (!taken->fresh)
         memset (mp_arena_memory (chunk, mp_arena_index_of (taken->slot)),
