@@ -75,6 +75,7 @@ redo (MpArena *self, guint32 n)
                            mp_arena_load (&self->shared->changes[i].value),
                            memory_order_relaxed);
   atomic_store_explicit (&self->shared->n_changes, 0, memory_order_release);
+  atomic_fetch_add_explicit (&self->shared->n_redone, 1, memory_order_relaxed);
   return MP_ARENA_DONE;
 }
 

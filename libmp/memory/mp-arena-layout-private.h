@@ -83,6 +83,7 @@ typedef struct
   MpSegmentHeader header;
 
   _Alignas(MP_ARENA_LINE) MpMicroLock lock;
+  _Atomic uint32_t n_redone; /* how often somebody died in the middle; for those who are curious */
   _Atomic uint32_t n_changes;
   MpArenaChange changes[MP_ARENA_MAX_CHANGES];
 
