@@ -60,7 +60,8 @@ MpParticipants *mp_arena_get_participants (MpArena *self);
  * for; cheap enough to be called when a process was seen to die. Returns how
  * many blocks were freed. */
 guint mp_arena_sweep (MpArena *self);
-void mp_arena_sweep_all (void); /* every arena that this process has */
+void mp_arena_sweep_all (void);  /* every arena that this process has */
+gboolean mp_arena_is_any (void); /* whether it has one */
 
 /* For tests and debuggers. */
 guint64 mp_arena_get_n_blocks (MpArena *self);

@@ -46,7 +46,7 @@
 
 /* The arenas of this process. */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
-static MpArena *registry;
+static MpArena *_Atomic registry; /* read elsewhere, too */
 static MpArena *default_arena;
 
 static void
@@ -256,6 +256,21 @@ mp_arena_ref (MpArena *self)
 }
 
 static void
+remove_from_registry (MpArena *self)
+{
+  MpArena *before = registry;
+
+  if (before == self)
+    {
+      registry = self->next;
+      return;
+    }
+  while (before->next != self)
+    before = before->next;
+  before->next = self->next;
+}
+
+static void
 unref_last (MpArena *self)
 {
   gboolean last;
@@ -263,13 +278,7 @@ unref_last (MpArena *self)
   pthread_mutex_lock (&registry_lock);
   last = atomic_fetch_sub (&self->ref_count, 1) == 1;
   if (last)
-    {
-      MpArena **link = &registry;
-
-      while (*link != self)
-        link = &(*link)->next;
-      *link = self->next;
-    }
+    remove_from_registry (self);
   pthread_mutex_unlock (&registry_lock);
   if (last)
     arena_free (self);
@@ -290,6 +299,12 @@ mp_arena_unref (MpArena *self)
         return;
     }
   unref_last (self);
+}
+
+gboolean
+mp_arena_is_any (void)
+{
+  return atomic_load_explicit (&registry, memory_order_relaxed) != NULL;
 }
 
 void

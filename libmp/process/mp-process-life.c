@@ -6,6 +6,7 @@
 #include "mp-pidfd-private.h"
 #include "mp-process-start-private.h"
 #include "mp-pump-private.h"
+#include "mp-sweep-private.h"
 #include "mp-wait-private.h"
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
@@ -116,6 +117,7 @@ exited_cb (gpointer owner, guint64 id, int exit_code)
   g_mutex_unlock (&self->mutex);
 
   mp_wait_word_bump (&self->changes);
+  mp_sweep_soon ();
   post_exited (self);
   while ((join = g_queue_pop_head (&joins)) != NULL)
     {
