@@ -11,6 +11,7 @@
 #include "base/mp-fd-private.h"
 #include "libmp.h"
 #include "memory/mp-arena-layout-private.h"
+#include "process/mp-sweep-private.h"
 #include "test-util.h"
 
 #define KIND MP_BLOCK_KIND ('t', 'e', 's', 't')
@@ -222,7 +223,7 @@ test_creator (void)
 }
 
 /* Has a block of its own, and a child with whom it shares it. */
-static void
+static void G_GNUC_NORETURN
 share_with_child (int socket, MpArena *arena)
 {
   MpBlock block = new_block (arena, 64);
@@ -346,6 +347,30 @@ test_sweep (void)
   g_assert_cmpuint (mp_arena_get_n_blocks (arena), <=, 5 * 1005);
   mp_arena_sweep (arena);
   g_assert_cmpuint (mp_arena_get_n_blocks (arena), ==, 0);
+}
+
+static void
+test_swept_soon (void)
+{
+  gint64 end = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+  g_autoptr (MpArena) arena = new_arena ();
+
+  g_test_summary ("The library frees what a process held that it saw end");
+  for (int i = 0; i < 3; i++)
+    {
+      Peer peer = peer_start (hoard, arena);
+
+      g_assert_cmpuint (hear (peer.socket), ==, 1);
+      peer_kill (&peer);
+      g_assert_cmpuint (mp_arena_get_n_blocks (arena), ==, 1005);
+      mp_sweep_soon ();
+      mp_sweep_soon ();
+      while (mp_arena_get_n_blocks (arena) > 0)
+        {
+          g_assert_cmpint (g_get_monotonic_time (), <, end);
+          g_thread_yield ();
+        }
+    }
 }
 
 static void
@@ -568,6 +593,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/arena/inherited", test_inherited);
   g_test_add_func ("/mp/arena/forks", test_forks);
   g_test_add_func ("/mp/arena/sweep", test_sweep);
+  g_test_add_func ("/mp/arena/soon", test_swept_soon);
   g_test_add_func ("/mp/arena/closed", test_closed);
   g_test_add_func ("/mp/arena/corrupt", test_corrupt);
   g_test_add_func ("/mp/arena/redo", test_redo);

@@ -16,8 +16,6 @@
 #include "test-util.h"
 
 #define OFFSET 4096u
-#define PROGRAM "/proc/self/exe"
-
 static const char *program;
 
 typedef struct
@@ -274,11 +272,11 @@ test_full (void)
 }
 
 /* Says what its word was, becomes another program, and says so. */
-static void
+static void G_GNUC_NORETURN
 tell_word_and_exec (MpParticipants *self, gpointer data)
 {
   tell_word (self, NULL);
-  execl (PROGRAM, program, "--say-and-wait", NULL);
+  execl (program, program, "--say-and-wait", NULL);
   _exit (1);
 }
 
@@ -309,7 +307,7 @@ tell_word_and_spawn (MpParticipants *self, gpointer data)
   pid_t pid;
 
   tell_word (self, NULL);
-  if (posix_spawn (&pid, PROGRAM, NULL, NULL, arguments, environ) != 0)
+  if (posix_spawn (&pid, program, NULL, NULL, arguments, environ) != 0)
     _exit (1);
 }
 
@@ -420,7 +418,7 @@ test_handover (void)
 
 /* Closes what is not its own, and puts something else there; then answers
  * about each word that it is told. */
-static void
+static void G_GNUC_NORETURN
 answer_without_descriptors (MpParticipants *self, gpointer data)
 {
   tell_word (self, NULL);

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +57,7 @@ typedef struct
 
 static Ledger *ledger;
 static int n_kills;
+static guint32 onlooker; /* the word of the test itself */
 
 /* A process that is to be killed. */
 typedef struct
@@ -558,13 +560,187 @@ test_chaos (void)
   munmap (ledger, sizeof *ledger);
 }
 
+/* Every instruction */
+
+#define N_PARTS 6
+
+/* One more thing that changes an arena; all parts together are a life. */
+static void
+do_part (MpArena *arena, int part, MpBlock *blocks)
+{
+  guint32 word = mp_participants_get_self_word (arena->participants), nobody = word ^ 0x1000;
+  MpBlock *first = &blocks[0], *second = &blocks[1], *big = &blocks[2];
+  gboolean done = TRUE;
+
+  switch (part)
+    {
+    case 0:
+      done = mp_block_new (first, arena, KIND, 64, NULL);
+      mp_block_clear (first);
+      break;
+    case 1:
+      done =
+        mp_block_new (second, arena, KIND, 64, NULL) && mp_block_new (big, arena, KIND, 8192, NULL);
+      break;
+    case 2:
+      /* The program that looks on holds it, too. */
+      pthread_mutex_lock (&arena->mutex);
+      done = mp_arena_lock (arena) == MP_ARENA_DONE;
+      mp_arena_add_hold (arena, second->slot, second->generation, nobody);
+      mp_arena_add_hold (arena, second->slot, second->generation, onlooker);
+      mp_arena_drop_hold (arena, second->slot, second->generation, nobody, word);
+      mp_arena_unlock (arena);
+      pthread_mutex_unlock (&arena->mutex);
+      break;
+    case 3:
+      mp_block_clear (second);
+      break;
+    case 4:
+      mp_block_clear (big);
+      break;
+    default:
+      /* What the one before has left. */
+      mp_arena_sweep (arena);
+      break;
+    }
+  if (!done)
+    _exit (1);
+}
+
+/* Runs all parts up to @part in a process that is killed after @n_steps
+ * instructions of that one. Returns how many there were; -1 if processes may
+ * not be watched here. */
+static int
+run_steps (MpArena *arena, int part, int n_steps)
+{
+  int status = 0, n = 0;
+  pid_t pid = fork ();
+
+  if (pid == 0)
+    {
+      MpBlock blocks[3] = { { NULL } };
+
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      if (ptrace (PTRACE_TRACEME, 0, NULL, NULL) != 0)
+        _exit (2);
+      for (int i = 0; i < part; i++)
+        do_part (arena, i, blocks);
+      raise (SIGSTOP);
+      do_part (arena, part, blocks);
+      _exit (0);
+    }
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  if (!WIFSTOPPED (status))
+    return -1;
+  for (; n < n_steps; n++)
+    {
+      g_assert_no_errno ((int) ptrace (PTRACE_SINGLESTEP, pid, NULL, NULL));
+      g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+      if (!WIFSTOPPED (status))
+        {
+          g_assert_true (WIFEXITED (status) && WEXITSTATUS (status) == 0);
+          return n;
+        }
+    }
+  kill (pid, SIGKILL);
+  waitpid (pid, NULL, 0);
+  return n;
+}
+
+typedef struct
+{
+  MpArena *arena;
+} Leftover;
+
+/* What the one that was killed had made the onlooker a holder of. */
+static void
+drop_leftover (guint32 kind,
+               guint32 slot,
+               guint32 generation,
+               gpointer memory,
+               gsize size,
+               gpointer user_data)
+{
+  Leftover *leftover = user_data;
+  MpArena *arena = leftover->arena;
+
+  if (size != 64)
+    return;
+  g_assert_cmpint (mp_arena_lock (arena), ==, MP_ARENA_DONE);
+  g_assert_cmpint (mp_arena_drop_hold (arena, slot, generation, onlooker, onlooker),
+                   ==,
+                   MP_ARENA_DONE);
+  mp_arena_unlock (arena);
+}
+
+/* One instruction after the other of one part. */
+static int
+kill_at_steps (MpArena *arena, int part, const MpBlock *bystander)
+{
+  int all = run_steps (arena, part, G_MAXINT), n = 0;
+  /* With a sanitizer there are many more, and each one has to be gone through again. */
+  int n_points = n_kills >= 3000 ? 5000 : all > 5000 ? 5 : 50;
+  int step = MAX (all / n_points, 1);
+
+  for (int at = 1; at < all; at += step, n++)
+    {
+      Leftover leftover = { .arena = arena };
+
+      run_steps (arena, part, at);
+      if (n % 3 == 0)
+        continue; /* The next one finds what this one left. */
+      mp_arena_sweep (arena);
+      mp_arena_foreach_block (arena, drop_leftover, &leftover);
+      g_assert_cmpuint (mp_arena_get_n_blocks (arena), ==, 1);
+      g_assert_true (is_filled (bystander, pattern_of (bystander)));
+    }
+  mp_arena_sweep (arena);
+  mp_arena_foreach_block (arena, drop_leftover, &(Leftover){ .arena = arena });
+  g_assert_cmpuint (mp_arena_get_n_blocks (arena), ==, 1);
+  return n;
+}
+
+static void
+test_steps (void)
+{
+  g_autoptr (MpArena) arena = mp_arena_new (NULL);
+  MpBlock bystander = MP_BLOCK_INIT;
+  int n = 0;
+
+  g_test_summary ("One process after the other is killed, each an instruction later");
+  onlooker = mp_participants_get_self_word (arena->participants);
+  g_assert_true (mp_block_new (&bystander, arena, KIND, 48, NULL));
+  memset (bystander.memory, pattern_of (&bystander), bystander.size);
+  if (run_steps (arena, N_PARTS - 1, G_MAXINT) < 0)
+    {
+      g_test_skip ("Processes may not be watched here");
+      mp_block_clear (&bystander);
+      return;
+    }
+  mp_arena_foreach_block (arena, drop_leftover, &(Leftover){ .arena = arena });
+  for (int part = 0; part < N_PARTS; part++)
+    n += kill_at_steps (arena, part, &bystander);
+  mp_block_clear (&bystander);
+  while (arena->linger_ref)
+    {
+      end_lingers (arena, 0);
+      mp_arena_sweep (arena);
+    }
+  g_assert_cmpuint (mp_arena_get_n_blocks (arena), ==, 0);
+  check_lists (arena);
+  g_test_message ("killed %d, each some instructions later, %u of them in the middle of a change",
+                  n,
+                  atomic_load (&arena->shared->n_redone));
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  n_kills = g_strcmp0 (g_getenv ("MP_CHAOS"), "full") == 0 ? 5000 : 1000;
+  n_kills = g_strcmp0 (g_getenv ("MP_CHAOS"), "full") == 0 ? 3000 : 300;
   if (argc > 1)
     n_kills = (int) g_ascii_strtoll (argv[1], NULL, 10);
-  g_test_add_func ("/mp/arena/chaos", test_chaos);
+  g_test_add_func ("/mp/arena/chaos/random", test_chaos);
+  g_test_add_func ("/mp/arena/chaos/every-instruction", test_steps);
   return g_test_run ();
 }
