@@ -19,15 +19,15 @@ typedef enum
   MP_WAIT_TIMED_OUT,
   MP_WAIT_CANCELLED,
   MP_WAIT_INTERRUPTED /* a signal handler ran in this thread */
-} MpWaitResult;
+} MpWordWaitResult;
 
 /* Waits until @done gives TRUE, which is asked at first and after each bump. */
-MpWaitResult mp_wait_word (_Atomic uint32_t *word,
-                           MpWaitFunc done,
-                           gpointer data,
-                           gint64 deadline,
-                           gboolean interruptible,
-                           GCancellable *cancellable);
+MpWordWaitResult mp_wait_word (_Atomic uint32_t *word,
+                               MpWaitFunc done,
+                               gpointer data,
+                               gint64 deadline,
+                               gboolean interruptible,
+                               GCancellable *cancellable);
 
 void mp_wait_word_bump (_Atomic uint32_t *word);
 

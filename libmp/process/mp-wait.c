@@ -14,7 +14,7 @@ cancelled_cb (GCancellable *cancellable, gpointer user_data)
   mp_wait_word_bump (user_data);
 }
 
-MpWaitResult
+MpWordWaitResult
 mp_wait_word (_Atomic uint32_t *word,
               MpWaitFunc done,
               gpointer data,
@@ -22,7 +22,7 @@ mp_wait_word (_Atomic uint32_t *word,
               gboolean interruptible,
               GCancellable *cancellable)
 {
-  MpWaitResult result = MP_WAIT_DONE;
+  MpWordWaitResult result = MP_WAIT_DONE;
   gulong handler = 0;
 
   if (done (data))
