@@ -32,3 +32,17 @@ G_DEFINE_ENUM_TYPE (MpJobState,
                     G_DEFINE_ENUM_VALUE (MP_JOB_STATE_TIMED_OUT, "timed-out"),
                     G_DEFINE_ENUM_VALUE (MP_JOB_STATE_WORKER_DIED, "worker-died"),
                     G_DEFINE_ENUM_VALUE (MP_JOB_STATE_LIMIT, "limit"))
+
+G_DEFINE_ENUM_TYPE (MpWaitResult,
+                    mp_wait_result,
+                    G_DEFINE_ENUM_VALUE (MP_WAIT_RESULT_DONE, "done"),
+                    G_DEFINE_ENUM_VALUE (MP_WAIT_RESULT_TIMED_OUT, "timed-out"),
+                    G_DEFINE_ENUM_VALUE (MP_WAIT_RESULT_INTERRUPTED, "interrupted"),
+                    G_DEFINE_ENUM_VALUE (MP_WAIT_RESULT_BROKEN, "broken"),
+                    G_DEFINE_ENUM_VALUE (MP_WAIT_RESULT_FAILED, "failed"))
+
+G_DEFINE_FLAGS_TYPE (MpSemaphoreFlags,
+                     mp_semaphore_flags,
+                     G_DEFINE_ENUM_VALUE (MP_SEMAPHORE_NONE, "none"),
+                     G_DEFINE_ENUM_VALUE (MP_SEMAPHORE_BOUNDED, "bounded"),
+                     G_DEFINE_ENUM_VALUE (MP_SEMAPHORE_RECOVER, "recover"))

@@ -17,6 +17,8 @@ G_BEGIN_DECLS
 #define MP_TYPE_START_METHOD (mp_start_method_get_type ())
 #define MP_TYPE_RUNTIME (mp_runtime_get_type ())
 #define MP_TYPE_JOB_STATE (mp_job_state_get_type ())
+#define MP_TYPE_WAIT_RESULT (mp_wait_result_get_type ())
+#define MP_TYPE_SEMAPHORE_FLAGS (mp_semaphore_flags_get_type ())
 
 /**
  * MpCodec:
@@ -98,6 +100,46 @@ typedef enum
   MP_JOB_STATE_LIMIT
 } MpJobState;
 
+/**
+ * MpWaitResult:
+ * @MP_WAIT_RESULT_DONE: the caller has what it waited for
+ * @MP_WAIT_RESULT_TIMED_OUT: not in time
+ * @MP_WAIT_RESULT_INTERRUPTED: a signal handler ran in this thread; call again
+ * @MP_WAIT_RESULT_BROKEN: the barrier broke
+ * @MP_WAIT_RESULT_FAILED: the caller does not hold the lock that it has to hold, or a
+ *   limit was hit
+ *
+ * How a wait ended that signal handlers interrupt: for bindings whose language
+ * wants to act on a signal, and then to go on waiting.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  MP_WAIT_RESULT_DONE,
+  MP_WAIT_RESULT_TIMED_OUT,
+  MP_WAIT_RESULT_INTERRUPTED,
+  MP_WAIT_RESULT_BROKEN,
+  MP_WAIT_RESULT_FAILED
+} MpWaitResult;
+
+/**
+ * MpSemaphoreFlags:
+ * @MP_SEMAPHORE_NONE: any process may release what it never acquired, without bound
+ * @MP_SEMAPHORE_BOUNDED: there are never more units than at the start
+ * @MP_SEMAPHORE_RECOVER: the units of a process that dies come back
+ *
+ * What kind of semaphore it is.
+ *
+ * Since: 0.1
+ */
+typedef enum /*< flags >*/
+{
+  MP_SEMAPHORE_NONE = 0,
+  MP_SEMAPHORE_BOUNDED = 1 << 0,
+  MP_SEMAPHORE_RECOVER = 1 << 1
+} MpSemaphoreFlags;
+
 MP_AVAILABLE_IN_ALL
 GType mp_codec_get_type (void) G_GNUC_CONST;
 MP_AVAILABLE_IN_ALL
@@ -106,5 +148,9 @@ MP_AVAILABLE_IN_ALL
 GType mp_runtime_get_type (void) G_GNUC_CONST;
 MP_AVAILABLE_IN_ALL
 GType mp_job_state_get_type (void) G_GNUC_CONST;
+MP_AVAILABLE_IN_ALL
+GType mp_wait_result_get_type (void) G_GNUC_CONST;
+MP_AVAILABLE_IN_ALL
+GType mp_semaphore_flags_get_type (void) G_GNUC_CONST;
 
 G_END_DECLS
