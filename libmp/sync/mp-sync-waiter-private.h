@@ -32,6 +32,8 @@ typedef struct
 {
   /* Takes what is to be taken, or arms. */
   MpSyncTried (*try_take) (gpointer object);
+  /* Or this one, where operations differ: in what is the data of their tasks. */
+  MpSyncTried (*try_task) (gpointer object, GTask *task);
   /* Nobody fetched it: gives it back. May be NULL. Without that lock. */
   void (*give_back) (gpointer object);
 } MpSyncOpsFuncs;

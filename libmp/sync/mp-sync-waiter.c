@@ -362,6 +362,14 @@ bell_free (gpointer data)
   g_free (self);
 }
 
+/* With the lock held. */
+static MpSyncTried
+try_to_take (MpSyncOps *ops, GTask *task)
+{
+  return ops->funcs->try_task != NULL ? ops->funcs->try_task (ops->object, task)
+                                      : ops->funcs->try_take (ops->object);
+}
+
 void
 mp_sync_ops_start (MpSyncOps *self, GTask *task)
 {
@@ -382,7 +390,7 @@ mp_sync_ops_start (MpSyncOps *self, GTask *task)
   mp_participants_get_self (mp_arena_get_participants (self->block->arena), NULL);
   pthread_mutex_lock (&lock);
   if (g_queue_is_empty (&self->pending))
-    op->outcome = self->funcs->try_take (self->object);
+    op->outcome = try_to_take (self, task);
   if (op->outcome == MP_SYNC_NOT_YET && start_thread (&error))
     op_enqueue (g_steal_pointer (&op), &bell);
   pthread_mutex_unlock (&lock);
@@ -413,7 +421,7 @@ look_at_ops (MpSyncOps *ops, GQueue *ready)
       /* Before anything is taken; later it does not count. */
       if (!g_cancellable_is_cancelled (g_task_get_cancellable (op->task)))
         {
-          op->outcome = ops->funcs->try_take (ops->object);
+          op->outcome = try_to_take (ops, op->task);
           if (op->outcome == MP_SYNC_NOT_YET)
             return;
         }
