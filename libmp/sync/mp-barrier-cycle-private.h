@@ -34,7 +34,7 @@ typedef struct
   MpBlock block;
   MpBarrierShared *shared;
   guint parties;
-  gboolean may_spin;
+  gboolean crowded; /* there are more parties than processors */
   MpSpin spin;
 } MpBarrierSite;
 

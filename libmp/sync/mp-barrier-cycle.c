@@ -386,7 +386,7 @@ sleep_until_over (MpBarrierSite *self, MpBarrierArrival *arrival, MpSyncSleep *s
       else if (announce (self, &seen))
         {
           result = mp_sync_sleep (sleep, (uint32_t) seen);
-          in_vain = !sleep->woken;
+          in_vain = sleep->idle;
         }
     }
 }
@@ -400,13 +400,16 @@ mp_barrier_site_wait (MpBarrierSite *self,
                         .word = get_futex (self),
                         .deadline = patience->deadline,
                         .cancellable = patience->cancellable,
-                        .interruptible = patience->interruptible };
+                        .interruptible = patience->interruptible,
+                        .brief = TRUE };
   Watch watch = { .site = self, .cycle = arrival->cycle };
   MpWaitResult result;
 
-  if (self->may_spin && patience->deadline != MP_DEADLINE_NOW)
-    mp_spin (&self->spin, is_over, &watch);
-  result = sleep_until_over (self, arrival, &sleep);
+  if (patience->deadline != MP_DEADLINE_NOW &&
+      (self->crowded ? mp_spin_yielding : mp_spin) (&self->spin, is_over, &watch))
+    result = MP_WAIT_RESULT_DONE;
+  else
+    result = sleep_until_over (self, arrival, &sleep);
   mp_sync_sleep_end (&sleep);
   if (result == MP_WAIT_RESULT_INTERRUPTED && patience->interruptible)
     return result;
@@ -495,9 +498,7 @@ set_up (MpBarrierSite *self, guint parties)
 {
   self->shared = self->block.memory;
   self->parties = parties;
-  /* Where there are more parties than processors, those who spin are in the way of
-   * those for whom they wait. */
-  self->may_spin = parties <= g_get_num_processors ();
+  self->crowded = parties > g_get_num_processors ();
 }
 
 gboolean

@@ -291,8 +291,7 @@ mp_condition_queue_sleep (MpConditionWaiter *waiter,
 
   while (result == MP_WAIT_RESULT_DONE && atomic_load (&waiter->slot->state) == waiting)
     {
-      /* After a slice in which nothing came. */
-      if (sleep.slept && !sleep.woken)
+      if (sleep.idle)
         hand_on (waiter->block, waiter->me);
       result = mp_sync_sleep (&sleep, waiting);
     }

@@ -21,5 +21,8 @@ typedef gboolean (*MpSpinFunc) (gpointer data);
 
 /* Whether @is_over was TRUE in time. */
 gboolean mp_spin (MpSpin *self, MpSpinFunc is_over, gpointer data);
+/* The same where those for whom one waits need this processor: they get it each
+ * time before one looks again. Not to be mixed with the other on one object. */
+gboolean mp_spin_yielding (MpSpin *self, MpSpinFunc is_over, gpointer data);
 
 G_END_DECLS

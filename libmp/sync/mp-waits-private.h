@@ -46,6 +46,7 @@ typedef struct
   gint64 deadline;
   GCancellable *cancellable;
   gboolean interruptible; /* signal handlers end it */
+  gboolean brief;         /* most sleeps are: it is only put down after the first slice */
 
   gboolean slept;
   gboolean woken; /* the last time, by somebody who thinks that we act on it */

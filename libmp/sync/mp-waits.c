@@ -186,7 +186,8 @@ static void
 begin (MpSyncSleep *self)
 {
   self->slept = TRUE;
-  self->wait = mp_waits_enter (self->block);
+  if (!self->brief)
+    self->wait = mp_waits_enter (self->block);
   if (self->cancellable != NULL)
     self->handler = g_cancellable_connect (self->cancellable,
                                            G_CALLBACK (on_cancelled),
@@ -215,6 +216,8 @@ mp_sync_sleep (MpSyncSleep *self, uint32_t expected)
       return MP_WAIT_RESULT_DONE;
     case MP_FUTEX_TIMED_OUT:
       self->idle = TRUE;
+      if (self->wait == NULL)
+        self->wait = mp_waits_enter (self->block);
       return last ? MP_WAIT_RESULT_TIMED_OUT : MP_WAIT_RESULT_DONE;
     case MP_FUTEX_INTERRUPTED:
       return self->interruptible ? MP_WAIT_RESULT_INTERRUPTED : MP_WAIT_RESULT_DONE;
