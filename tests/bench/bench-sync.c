@@ -21,8 +21,9 @@
 #include "sync/mp-lock-word-private.h"
 
 /* Locks and semaphores: a pair in one thread, and with several processes that want
- * nothing else. The peers are what programs use instead, shared between processes,
- * and the least that there can be: a futex without any promise. Measured in turns. */
+ * nothing else. Barriers, to which several processes come. The peers are what programs use instead,
+ * shared between processes, and the least that there can be: a futex without any promise. Measured
+ * in turns. */
 
 #define MAX_TRIES 9
 #define MAX_PROCESSES 8
@@ -479,6 +480,75 @@ bench_contended (const Things *things, guint n_processes, double seconds)
                    0);
 }
 
+/* Cycles a second of so many processes that do nothing else; @barrier is the
+ * library's, or NULL for that of the C library. */
+static double
+time_barrier (MpBarrier *barrier, pthread_barrier_t *peer, guint n_processes, guint n)
+{
+  pid_t pids[MAX_PROCESSES], parent = getpid ();
+  double start = now ();
+
+  fflush (NULL);
+  for (guint i = 0; i < n_processes; i++)
+    {
+      pids[i] = fork ();
+      if (pids[i] < 0)
+        g_error ("No process");
+      if (pids[i] > 0)
+        continue;
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid () != parent)
+        _exit (1);
+      for (guint j = 0; j < n; j++)
+        {
+          if (barrier == NULL)
+            pthread_barrier_wait (peer);
+          else if (!mp_barrier_wait (barrier, -1, NULL, NULL, NULL))
+            _exit (1);
+        }
+      _exit (0);
+    }
+  for (guint i = 0; i < n_processes; i++)
+    {
+      int status;
+
+      if (waitpid (pids[i], &status, 0) != pids[i] || status != 0)
+        g_error ("A process failed");
+    }
+  return n / (now () - start);
+}
+
+static void
+bench_barrier (guint n_processes, guint n)
+{
+  double ours[MAX_TRIES], peers[MAX_TRIES];
+  g_autoptr (MpBarrier) barrier = mp_barrier_new (n_processes, NULL);
+  g_autofree char *name = g_strdup_printf ("barrier, %u processes", n_processes);
+  pthread_barrierattr_t attributes;
+  pthread_barrier_t *peer =
+    mmap (NULL, sizeof *peer, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+  if (barrier == NULL || peer == MAP_FAILED)
+    g_error ("No barrier");
+  pthread_barrierattr_init (&attributes);
+  pthread_barrierattr_setpshared (&attributes, PTHREAD_PROCESS_SHARED);
+  if (pthread_barrier_init (peer, &attributes, n_processes) != 0)
+    g_error ("No barrier");
+  pthread_barrierattr_destroy (&attributes);
+  for (guint i = 0; i < n_tries; i++)
+    {
+      ours[i] = time_barrier (barrier, NULL, n_processes, n / scale);
+      peers[i] = time_barrier (NULL, peer, n_processes, n / scale);
+    }
+  print_beside (name,
+                take_median (ours, n_tries),
+                "cycles/s",
+                "pthread_barrier",
+                take_median (peers, n_tries),
+                n_processes == MAX_PROCESSES ? 0.9 : 0);
+  munmap (peer, sizeof *peer);
+}
+
 /* Of this process, the memory that it shares included. */
 static double
 get_resident_bytes (void)
@@ -541,6 +611,8 @@ main (int argc, char **argv)
   bench_nested (&things);
   bench_contended (&things, 2, 0.4);
   bench_contended (&things, MAX_PROCESSES, 0.4);
+  bench_barrier (2, 40000);
+  bench_barrier (MAX_PROCESSES, 10000);
   bench_many ();
   clear_things (&things);
   return 0;

@@ -635,17 +635,14 @@ static GVariant *
 forge (GVariant *handle, GVariant *lock)
 {
   g_autoptr (GVariant) layout = g_variant_get_child_value (handle, 2);
+  g_autoptr (GVariant) fds = g_variant_get_child_value (handle, 3);
   g_auto (GVariantDict) dict = G_VARIANT_DICT_INIT (layout);
 
   if (lock != NULL)
     g_variant_dict_insert_value (&dict, "Lock", lock);
   else
     g_variant_dict_remove (&dict, "Lock");
-  return g_variant_new ("(su@a{sv}@ah)",
-                        "condition",
-                        1,
-                        g_variant_dict_end (&dict),
-                        g_variant_get_child_value (handle, 3));
+  return g_variant_new ("(su@a{sv}@ah)", "condition", 1, g_variant_dict_end (&dict), fds);
 }
 
 static void

@@ -155,7 +155,7 @@ begin_round (guint32 round)
     poll (NULL, 0, 1);
 }
 
-static void
+static void G_GNUC_NORETURN
 meet (guint which, gpointer object)
 {
   for (;;)
@@ -297,7 +297,7 @@ test_barrier (void)
 
 #define SETTER (N_USERS - 1)
 
-static void
+static void G_GNUC_NORETURN
 wait_for_event (guint which, gpointer object)
 {
   for (;;)
@@ -469,7 +469,7 @@ produce (guint which, gpointer object)
     ;
 }
 
-static void
+static void G_GNUC_NORETURN
 consume (guint which, gpointer object)
 {
   for (;;)
