@@ -5,7 +5,7 @@
  * participant, so that a dead one is known for what it is:
  *
  *   0 --> ASIDE --> WAITING --> NOTIFIED --> 0
- *                      `------> ASIDE -----> 0      out of time, or cancelled
+ *                      `-------------------> 0      out of time, or cancelled
  *
  * Whoever notifies takes those with the lowest tickets from WAITING to NOTIFIED by
  * compare-and-exchange, and the same decides whether somebody who gives up was
@@ -65,24 +65,30 @@ free_slot (MpConditionSlot *slot, uint32_t state)
 
 /* Entering */
 
-static MpConditionSlot *
-claim_slot (MpConditionShared *shared, uint32_t me)
+/* Whether nobody has it, or one who died when it had just claimed it. */
+static gboolean
+is_free (const MpBlock *block, uint32_t state)
 {
+  return state == 0 || ((state & ASIDE) == ASIDE && !is_alive (block, state));
+}
+
+static MpConditionSlot *
+claim_slot (const MpBlock *block, uint32_t me)
+{
+  MpConditionShared *shared = get_shared (block);
   guint n_used = get_n_used (shared);
 
   for (guint i = 0; i < MP_CONDITION_MAX_WAITERS; i++)
     {
       MpConditionSlot *slot = &shared->slots[i];
-      uint32_t expected = 0;
+      uint32_t state;
 
-      if (i >= n_used)
-        {
-          /* Before the slot is in use, so that whoever notifies looks at it. */
-          while (n_used <= i && !atomic_compare_exchange_weak (&shared->n_used, &n_used, i + 1))
-            ;
-        }
-      if (atomic_load_explicit (&slot->state, memory_order_relaxed) == 0 &&
-          atomic_compare_exchange_strong (&slot->state, &expected, me | ASIDE))
+      /* Before the slot is in use, so that whoever notifies looks at it. */
+      while (n_used <= i && !atomic_compare_exchange_weak (&shared->n_used, &n_used, i + 1))
+        ;
+      state = atomic_load (&slot->state);
+      if (is_free (block, state) &&
+          atomic_compare_exchange_strong (&slot->state, &state, me | ASIDE))
         return slot;
     }
   return NULL;
@@ -113,11 +119,11 @@ mp_condition_queue_enter (const MpBlock *block, MpConditionWaiter *waiter, GErro
   if (me == MP_PARTICIPANT_NONE)
     return FALSE;
   *waiter = (MpConditionWaiter){ .block = block, .me = me };
-  waiter->slot = claim_slot (shared, me);
+  waiter->slot = claim_slot (block, me);
   if (waiter->slot == NULL)
     {
       free_dead_slots (block);
-      waiter->slot = claim_slot (shared, me);
+      waiter->slot = claim_slot (block, me);
     }
   if (waiter->slot == NULL)
     {
