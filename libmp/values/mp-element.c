@@ -442,6 +442,8 @@ variant_from_bits (MpValueType type, guint64 bits)
       return g_variant_new_int64 ((gint64) bits);
     case MP_VALUE_TYPE_UINT64:
       return g_variant_new_uint64 (bits);
+    case MP_VALUE_TYPE_FLOAT:
+    case MP_VALUE_TYPE_DOUBLE:
     default:
       return g_variant_new_double (mp_element_bits_to_double (type, bits));
     }
@@ -574,6 +576,7 @@ combine (MpElementOperation operation, guint64 bits, guint64 operand)
       return bits | operand;
     case MP_ELEMENT_XOR:
       return bits ^ operand;
+    case MP_ELEMENT_EXCHANGE:
     default:
       return operand;
     }
