@@ -397,6 +397,20 @@ peek_item (MpArray *self, gsize index, GError **error)
   return mp_elements_peek (&self->elements, index);
 }
 
+static gint64
+fetch (MpArray *self, gsize index, MpElementOperation operation, gint64 operand, GError **error)
+{
+  gpointer memory;
+
+  g_return_val_if_fail (MP_IS_READY_ARRAY (self), 0);
+  g_return_val_if_fail (error == NULL || *error == NULL, 0);
+
+  memory = peek_item (self, index, error);
+  if (memory == NULL)
+    return 0;
+  return mp_element_fetch (self->elements.type, memory, operation, operand, error);
+}
+
 /**
  * mp_array_get_item:
  * @self: an array
@@ -596,15 +610,7 @@ mp_array_add (MpArray *self, gsize index, gint64 delta, GError **error)
 gint64
 mp_array_exchange (MpArray *self, gsize index, gint64 value, GError **error)
 {
-  gpointer memory;
-
-  g_return_val_if_fail (MP_IS_READY_ARRAY (self), 0);
-  g_return_val_if_fail (error == NULL || *error == NULL, 0);
-
-  memory = peek_item (self, index, error);
-  return memory != NULL
-           ? mp_element_fetch (self->elements.type, memory, MP_ELEMENT_EXCHANGE, value, error)
-           : 0;
+  return fetch (self, index, MP_ELEMENT_EXCHANGE, value, error);
 }
 
 /**
@@ -660,15 +666,7 @@ mp_array_compare_exchange (MpArray *self,
 gint64
 mp_array_fetch_and (MpArray *self, gsize index, gint64 mask, GError **error)
 {
-  gpointer memory;
-
-  g_return_val_if_fail (MP_IS_READY_ARRAY (self), 0);
-  g_return_val_if_fail (error == NULL || *error == NULL, 0);
-
-  memory = peek_item (self, index, error);
-  return memory != NULL
-           ? mp_element_fetch (self->elements.type, memory, MP_ELEMENT_AND, mask, error)
-           : 0;
+  return fetch (self, index, MP_ELEMENT_AND, mask, error);
 }
 
 /**
@@ -688,14 +686,7 @@ mp_array_fetch_and (MpArray *self, gsize index, gint64 mask, GError **error)
 gint64
 mp_array_fetch_or (MpArray *self, gsize index, gint64 mask, GError **error)
 {
-  gpointer memory;
-
-  g_return_val_if_fail (MP_IS_READY_ARRAY (self), 0);
-  g_return_val_if_fail (error == NULL || *error == NULL, 0);
-
-  memory = peek_item (self, index, error);
-  return memory != NULL ? mp_element_fetch (self->elements.type, memory, MP_ELEMENT_OR, mask, error)
-                        : 0;
+  return fetch (self, index, MP_ELEMENT_OR, mask, error);
 }
 
 /**
@@ -715,15 +706,7 @@ mp_array_fetch_or (MpArray *self, gsize index, gint64 mask, GError **error)
 gint64
 mp_array_fetch_xor (MpArray *self, gsize index, gint64 mask, GError **error)
 {
-  gpointer memory;
-
-  g_return_val_if_fail (MP_IS_READY_ARRAY (self), 0);
-  g_return_val_if_fail (error == NULL || *error == NULL, 0);
-
-  memory = peek_item (self, index, error);
-  return memory != NULL
-           ? mp_element_fetch (self->elements.type, memory, MP_ELEMENT_XOR, mask, error)
-           : 0;
+  return fetch (self, index, MP_ELEMENT_XOR, mask, error);
 }
 
 /**

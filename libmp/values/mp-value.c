@@ -417,6 +417,18 @@ mp_value_add (MpValue *self, gint64 delta, GError **error)
   return mp_element_add (self->elements.type, self->elements.block.memory, delta, error);
 }
 
+static gint64
+fetch (MpValue *self, MpElementOperation operation, gint64 operand, GError **error)
+{
+  gpointer memory;
+
+  g_return_val_if_fail (MP_IS_READY_VALUE (self), 0);
+  g_return_val_if_fail (error == NULL || *error == NULL, 0);
+
+  memory = self->elements.block.memory;
+  return mp_element_fetch (self->elements.type, memory, operation, operand, error);
+}
+
 /**
  * mp_value_exchange:
  * @self: a value that is an integer
@@ -432,14 +444,7 @@ mp_value_add (MpValue *self, gint64 delta, GError **error)
 gint64
 mp_value_exchange (MpValue *self, gint64 value, GError **error)
 {
-  g_return_val_if_fail (MP_IS_READY_VALUE (self), 0);
-  g_return_val_if_fail (error == NULL || *error == NULL, 0);
-
-  return mp_element_fetch (self->elements.type,
-                           self->elements.block.memory,
-                           MP_ELEMENT_EXCHANGE,
-                           value,
-                           error);
+  return fetch (self, MP_ELEMENT_EXCHANGE, value, error);
 }
 
 /**
@@ -493,14 +498,7 @@ mp_value_compare_exchange (MpValue *self,
 gint64
 mp_value_fetch_and (MpValue *self, gint64 mask, GError **error)
 {
-  g_return_val_if_fail (MP_IS_READY_VALUE (self), 0);
-  g_return_val_if_fail (error == NULL || *error == NULL, 0);
-
-  return mp_element_fetch (self->elements.type,
-                           self->elements.block.memory,
-                           MP_ELEMENT_AND,
-                           mask,
-                           error);
+  return fetch (self, MP_ELEMENT_AND, mask, error);
 }
 
 /**
@@ -518,14 +516,7 @@ mp_value_fetch_and (MpValue *self, gint64 mask, GError **error)
 gint64
 mp_value_fetch_or (MpValue *self, gint64 mask, GError **error)
 {
-  g_return_val_if_fail (MP_IS_READY_VALUE (self), 0);
-  g_return_val_if_fail (error == NULL || *error == NULL, 0);
-
-  return mp_element_fetch (self->elements.type,
-                           self->elements.block.memory,
-                           MP_ELEMENT_OR,
-                           mask,
-                           error);
+  return fetch (self, MP_ELEMENT_OR, mask, error);
 }
 
 /**
@@ -543,14 +534,7 @@ mp_value_fetch_or (MpValue *self, gint64 mask, GError **error)
 gint64
 mp_value_fetch_xor (MpValue *self, gint64 mask, GError **error)
 {
-  g_return_val_if_fail (MP_IS_READY_VALUE (self), 0);
-  g_return_val_if_fail (error == NULL || *error == NULL, 0);
-
-  return mp_element_fetch (self->elements.type,
-                           self->elements.block.memory,
-                           MP_ELEMENT_XOR,
-                           mask,
-                           error);
+  return fetch (self, MP_ELEMENT_XOR, mask, error);
 }
 
 /**
