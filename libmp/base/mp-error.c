@@ -96,6 +96,7 @@ mp_error_from_errno (int err)
     case ENFILE:
     case EAGAIN:
     case EDQUOT:
+    case EFBIG:
       return MP_ERROR_LIMIT;
     case ENOSYS:
     case EOPNOTSUPP:
