@@ -14,6 +14,7 @@
 #include "base/mp-enums.h"
 #include "base/mp-value-type.h"
 #include "memory/mp-shareable.h"
+#include "memory/mp-shared-memory.h"
 #include "sync/mp-lock.h"
 #include "sync/mp-rlock.h"
 #include "sync/mp-semaphore.h"

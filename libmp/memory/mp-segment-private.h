@@ -32,6 +32,7 @@ typedef struct
 typedef struct
 {
   int fd; /* ours, -1: none */
+  gboolean read_only;
   MpSegmentHeader header;
 } MpSegment;
 
@@ -53,6 +54,13 @@ gboolean mp_segment_create (MpSegment *self,
 /* Duplicates @fd. Anything that is not a segment of that kind is
  * MP_ERROR_CORRUPT, and one of another version MP_ERROR_NOT_SUPPORTED. */
 gboolean mp_segment_attach (MpSegment *self, int fd, guint32 kind, guint32 version, GError **error);
+
+/* Also if @fd is open for reading only; then that is how it is mapped. */
+gboolean mp_segment_attach_any (MpSegment *self,
+                                int fd,
+                                guint32 kind,
+                                guint32 version,
+                                GError **error);
 
 void mp_segment_clear (MpSegment *self);
 

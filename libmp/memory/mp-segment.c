@@ -75,7 +75,7 @@ mp_segment_create (MpSegment *self,
 /* Why @fd cannot be a segment at all, or NULL. A page fault in anything but a
  * memfd on tmpfs that cannot shrink might hang or raise SIGBUS. */
 static const char *
-find_fault (int fd, guint64 *size)
+find_fault (int fd, guint64 *size, int *access)
 {
   struct statfs filesystem;
   struct stat status;
@@ -89,8 +89,9 @@ find_fault (int fd, guint64 *size)
     return "it is sealed against writing";
   if (fstatfs (fd, &filesystem) != 0 || filesystem.f_type != TMPFS_MAGIC)
     return "it is not ordinary memory";
-  if ((fcntl (fd, F_GETFL) & O_ACCMODE) != O_RDWR)
-    return "it is not open for reading and writing";
+  *access = fcntl (fd, F_GETFL) & O_ACCMODE;
+  if (*access != O_RDWR && *access != O_RDONLY)
+    return "it is not open for reading";
   if (fstat (fd, &status) != 0 || status.st_size < (off_t) sizeof (MpSegmentHeader))
     return "it is too short";
   *size = (guint64) status.st_size;
@@ -109,16 +110,17 @@ read_header (MpSegment *self)
 }
 
 gboolean
-mp_segment_attach (MpSegment *self, int fd, guint32 kind, guint32 version, GError **error)
+mp_segment_attach_any (MpSegment *self, int fd, guint32 kind, guint32 version, GError **error)
 {
   g_auto (MpSegment) segment = MP_SEGMENT_INIT;
   const char *fault = NULL;
   guint64 size = 0;
+  int access = O_RDWR;
 
   segment.fd = fcntl (fd, F_DUPFD_CLOEXEC, 3);
   if (segment.fd < 0)
     return mp_set_error_from_errno (error, errno, "Attaching to shared memory");
-  fault = find_fault (segment.fd, &size);
+  fault = find_fault (segment.fd, &size, &access);
   if (fault == NULL && !read_header (&segment))
     fault = "it cannot be read";
   if (fault == NULL && (segment.header.magic != MP_SEGMENT_MAGIC || segment.header.kind != kind))
@@ -146,8 +148,25 @@ mp_segment_attach (MpSegment *self, int fd, guint32 kind, guint32 version, GErro
       return FALSE;
     }
   *self = segment;
+  self->read_only = access == O_RDONLY;
   segment.fd = -1;
   return TRUE;
+}
+
+gboolean
+mp_segment_attach (MpSegment *self, int fd, guint32 kind, guint32 version, GError **error)
+{
+  if (!mp_segment_attach_any (self, fd, kind, version, error))
+    return FALSE;
+  if (!self->read_only)
+    return TRUE;
+  mp_segment_clear (self);
+  g_set_error_literal (error,
+                       MP_ERROR,
+                       MP_ERROR_CORRUPT,
+                       "This is not shared memory of libmp: it is not open for reading and "
+                       "writing");
+  return FALSE;
 }
 
 void
@@ -226,11 +245,12 @@ check_range (MpSegment *self, guint64 offset, guint64 length)
 gpointer
 mp_segment_map (MpSegment *self, guint64 offset, gsize length)
 {
+  int protection = self->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
   gpointer memory;
 
   if (!check_range (self, offset, length))
     return NULL;
-  memory = mmap (NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, (off_t) offset);
+  memory = mmap (NULL, length, protection, MAP_SHARED, self->fd, (off_t) offset);
   return memory == MAP_FAILED ? NULL : memory;
 }
 

@@ -36,4 +36,11 @@ MpShareable *mp_shareable_new_from_handle (GVariant *handle,
                                            GUnixFDList *fd_list,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+MP_AVAILABLE_IN_ALL
+gboolean mp_shareable_publish (MpShareable *self, const char *name, GError **error);
+MP_AVAILABLE_IN_ALL
+MpShareable *mp_shareable_open (const char *name, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MP_AVAILABLE_IN_ALL
+gboolean mp_shareable_unpublish (const char *name, GError **error);
+
 G_END_DECLS

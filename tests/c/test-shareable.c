@@ -2,12 +2,14 @@
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "libmp.h"
 #include "base/mp-fd-private.h"
+#include "memory/mp-lender-private.h"
 #include "test-util.h"
 
 typedef struct
@@ -300,6 +302,289 @@ test_leaks (Fixture *self, gconstpointer data)
   g_assert_cmpuint (test_count_fds (), ==, n_fds);
 }
 
+/* Handles as messages, and names */
+
+static int
+answer_message (gpointer data)
+{
+  MpQueue *messages = data;
+  g_autoptr (GVariant) handle = mp_queue_get (messages, 20 * G_USEC_PER_SEC, NULL, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (MpShareable) object = NULL;
+
+  if (handle == NULL)
+    return 1;
+  object = mp_shareable_new_from_handle (handle, NULL, &error);
+  if (object == NULL)
+    {
+      g_printerr ("%s\n", error->message);
+      return 2;
+    }
+  if (MP_IS_SHARED_MEMORY (object))
+    {
+      ((guint8 *) mp_shared_memory_get_address (MP_SHARED_MEMORY (object)))[9] = 9;
+      return 0;
+    }
+  return mp_queue_put (MP_QUEUE (object), g_variant_new_string ("hello"), 0, NULL, NULL) ? 0 : 3;
+}
+
+static void
+test_message (Fixture *self, gconstpointer data)
+{
+  g_autoptr (MpQueue) messages = mp_queue_new (0, 0, NULL);
+  g_autoptr (MpSharedMemory) memory = mp_shared_memory_new (10, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value = NULL;
+  g_autoptr (GVariant) handle = NULL;
+  GPid pid = test_fork (answer_message, messages);
+
+  g_test_summary ("A queue and a piece of memory travel as messages through a queue");
+  handle = mp_shareable_to_handle (MP_SHAREABLE (self->queue), NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (g_variant_get_type_string (handle), ==, "(sua{sv}ah)");
+  g_assert_true (mp_queue_put (messages, handle, 0, NULL, NULL));
+  value = mp_queue_get (self->queue, 20 * G_USEC_PER_SEC, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (test_join (pid), ==, 0);
+
+  pid = test_fork (answer_message, messages);
+  g_clear_pointer (&handle, g_variant_unref);
+  handle = mp_shareable_to_handle (MP_SHAREABLE (memory), NULL, &error);
+  g_assert_no_error (error);
+  g_assert_true (mp_queue_put (messages, handle, 0, NULL, NULL));
+  g_assert_cmpint (test_join (pid), ==, 0);
+  g_assert_cmpint (((guint8 *) mp_shared_memory_get_address (memory))[9], ==, 9);
+}
+
+static void
+test_message_few_fds (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  guint n_fds = 0;
+
+  g_test_summary ("However often it is lent, a file costs one descriptor");
+  for (int i = 0; i < 1000; i++)
+    {
+      g_autoptr (GVariant) handle =
+        mp_shareable_to_handle (MP_SHAREABLE (self->queue), NULL, &error);
+      g_autoptr (MpShareable) other = mp_shareable_new_from_handle (handle, NULL, &error);
+      g_autoptr (GVariant) again = NULL;
+
+      g_assert_no_error (error);
+      again = mp_shareable_to_handle (other, NULL, &error);
+      g_assert_no_error (error);
+      g_clear_object (&other);
+      if (i == 0)
+        n_fds = test_count_fds ();
+    }
+  g_assert_cmpuint (test_count_fds (), <=, n_fds);
+}
+
+static void
+test_message_many (Fixture *self, gconstpointer data)
+{
+  guint n_fds;
+  g_autoptr (GVariant) last = NULL;
+  g_autoptr (MpShareable) object = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("What was sent can arrive when it was dropped, up to some number");
+  mp_lender_purge (TRUE);
+  n_fds = test_count_fds ();
+  for (int i = 0; i < 1000; i++)
+    {
+      g_autoptr (MpSharedMemory) memory = mp_shared_memory_new (10, &error);
+
+      g_assert_no_error (error);
+      g_clear_pointer (&last, g_variant_unref);
+      last = mp_shareable_to_handle (MP_SHAREABLE (memory), NULL, &error);
+      g_assert_no_error (error);
+    }
+  g_assert_cmpuint (test_count_fds (), <=, n_fds + 257);
+  object = mp_shareable_new_from_handle (last, NULL, &error);
+  g_assert_no_error (error);
+  mp_lender_purge (TRUE);
+  g_assert_cmpuint (test_count_fds (), ==, n_fds + 1);
+  g_clear_object (&object);
+  g_assert_null (mp_shareable_new_from_handle (last, NULL, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_NOT_FOUND);
+  g_assert_nonnull (strstr (error->message, "no longer"));
+}
+
+static int
+send_and_end (gpointer data)
+{
+  g_autoptr (MpSharedMemory) memory = mp_shared_memory_new (10, NULL);
+  g_autoptr (GVariant) handle = mp_shareable_to_handle (MP_SHAREABLE (memory), NULL, NULL);
+
+  return handle != NULL && mp_queue_put (data, handle, 0, NULL, NULL) ? 0 : 1;
+}
+
+static void
+test_message_gone (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GVariant) handle = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("A handle without descriptors is no good when its sender is gone");
+  g_assert_cmpint (test_join (test_fork (send_and_end, self->queue)), ==, 0);
+  handle = mp_queue_get (self->queue, 0, NULL, NULL);
+  g_assert_null (mp_shareable_new_from_handle (handle, NULL, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_NOT_FOUND);
+  g_assert_nonnull (strstr (error->message, "is gone"));
+}
+
+static void
+assert_lender_refused (const char *lender, int code)
+{
+  g_autofree char *text =
+    g_strdup_printf ("('queue', uint32 1, {'lender': <%s>}, [handle 0])", lender);
+
+  assert_refused (text, NULL, code);
+}
+
+static void
+test_message_forged (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GVariant) handle = mp_shareable_to_handle (MP_SHAREABLE (self->queue), NULL, NULL);
+  g_autoptr (GVariant) layout = g_variant_get_child_value (handle, 2);
+  g_autoptr (GVariant) lender = g_variant_lookup_value (layout, "lender", NULL);
+  guint64 namespace, pid, start;
+  g_autofree char *other_namespace = NULL;
+  g_autofree char *other_start = NULL;
+  g_autofree char *other_file = NULL;
+  g_autofree char *negative = NULL;
+  g_autofree char *own_proc = NULL;
+
+  g_test_summary ("Lenders that are not who they say, and do not have what they say");
+  g_variant_get (lender, "(ttta(iuttt))", &namespace, &pid, &start, NULL);
+  other_namespace = g_strdup_printf ("(uint64 1, uint64 %lu, uint64 %lu, [(0, uint32 0, uint64 1, "
+                                     "uint64 1, uint64 1)])",
+                                     (gulong) pid,
+                                     (gulong) start);
+  assert_lender_refused (other_namespace, MP_ERROR_NOT_SUPPORTED);
+  other_start = g_strdup_printf ("(uint64 %lu, uint64 %lu, uint64 1, [(0, uint32 0, uint64 1, "
+                                 "uint64 1, uint64 1)])",
+                                 (gulong) namespace,
+                                 (gulong) pid);
+  assert_lender_refused (other_start, MP_ERROR_NOT_FOUND);
+  other_file = g_strdup_printf ("(uint64 %lu, uint64 %lu, uint64 %lu, [(0, uint32 2, uint64 1, "
+                                "uint64 1, uint64 0)])",
+                                (gulong) namespace,
+                                (gulong) pid,
+                                (gulong) start);
+  assert_lender_refused (other_file, MP_ERROR_NOT_FOUND);
+  negative = g_strdup_printf ("(uint64 %lu, uint64 %lu, uint64 %lu, [(-1, uint32 2, uint64 1, "
+                              "uint64 1, uint64 0)])",
+                              (gulong) namespace,
+                              (gulong) pid,
+                              (gulong) start);
+  assert_lender_refused (negative, MP_ERROR_NOT_FOUND);
+  own_proc = g_strdup_printf ("(uint64 %lu, uint64 0, uint64 %lu, [(0, uint32 2, uint64 1, uint64 "
+                              "1, uint64 0)])",
+                              (gulong) namespace,
+                              (gulong) start);
+  assert_lender_refused (own_proc, MP_ERROR_NOT_FOUND);
+  assert_refused ("('queue', uint32 1, {'lender': <1>}, [handle 0])", NULL, MP_ERROR_NOT_SUPPORTED);
+}
+
+static int
+open_published (gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (MpShareable) queue = mp_shareable_open ("queue", &error);
+
+  if (queue == NULL)
+    {
+      g_printerr ("%s\n", error->message);
+      return 1;
+    }
+  return mp_queue_put (MP_QUEUE (queue), g_variant_new_int32 (8), 0, NULL, NULL) ? 0 : 2;
+}
+
+static void
+assert_not_published (const char *name)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (mp_shareable_open (name, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_NOT_FOUND);
+  g_clear_error (&error);
+  g_assert_false (mp_shareable_unpublish (name, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_NOT_FOUND);
+}
+
+static void
+test_publish (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (MpSharedMemory) memory = mp_shared_memory_new_named ("queue", 10, NULL);
+  g_autoptr (MpShareable) opened = NULL;
+  g_autoptr (GVariant) value = NULL;
+
+  g_test_summary ("A published object is opened by its name, while somebody has it");
+  g_assert_true (mp_shareable_publish (MP_SHAREABLE (self->queue), "queue", &error));
+  g_assert_no_error (error);
+  g_assert_false (mp_shareable_publish (MP_SHAREABLE (self->queue), "queue", &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_EXISTS);
+  g_clear_error (&error);
+  g_assert_false (mp_shareable_publish (MP_SHAREABLE (self->queue), "a/b", &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT);
+  g_clear_error (&error);
+  g_assert_true (mp_shareable_publish (MP_SHAREABLE (self->queue), "second", &error));
+  g_assert_cmpint (test_join (test_fork (open_published, NULL)), ==, 0);
+  value = mp_queue_get (self->queue, 0, NULL, &error);
+  g_assert_cmpint (g_variant_get_int32 (value), ==, 8);
+
+  opened = mp_shareable_open ("queue", &error);
+  g_assert_no_error (error);
+  g_clear_object (&self->queue);
+  assert_not_published ("second");
+  g_assert_cmpint (test_join (test_fork (open_published, NULL)), ==, 0);
+  g_assert_true (mp_shareable_unpublish ("queue", &error));
+  assert_not_published ("queue");
+  g_assert_true (mp_shareable_publish (opened, "queue", &error));
+  g_clear_object (&opened);
+  assert_not_published ("queue");
+}
+
+static int
+publish_and_wait (gpointer data)
+{
+  int *pipe_fds = data;
+  g_autoptr (MpQueue) queue = mp_queue_new (0, 0, NULL);
+
+  if (!mp_shareable_publish (MP_SHAREABLE (queue), "queue", NULL))
+    return 1;
+  close (pipe_fds[0]);
+  close (pipe_fds[1]);
+  for (;;)
+    pause ();
+}
+
+static void
+test_publish_killed (Fixture *self, gconstpointer data)
+{
+  g_autoptr (MpShareable) opened = NULL;
+  g_autoptr (GError) error = NULL;
+  int fds[2];
+  GPid pid;
+  char byte;
+
+  g_test_summary ("Who opened it keeps the name when the one who published it is killed");
+  g_assert_no_errno (pipe (fds));
+  pid = test_fork (publish_and_wait, fds);
+  close (fds[1]);
+  g_assert_cmpint (read (fds[0], &byte, 1), ==, 0);
+  close (fds[0]);
+  opened = mp_shareable_open ("queue", &error);
+  g_assert_no_error (error);
+  test_kill (pid);
+  g_assert_cmpint (test_join (test_fork (open_published, NULL)), ==, 0);
+  g_clear_object (&opened);
+  assert_not_published ("queue");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -308,14 +593,30 @@ main (int argc, char **argv)
     const char *path;
     void (*test) (Fixture *self, gconstpointer data);
   } tests[] = {
-    { "/mp/shareable/same", test_same },       { "/mp/shareable/outlives", test_outlives },
-    { "/mp/shareable/socket", test_socket },   { "/mp/shareable/shape", test_shape },
-    { "/mp/shareable/numbers", test_numbers }, { "/mp/shareable/memory", test_memory },
-    { "/mp/shareable/fuzz", test_fuzz },       { "/mp/shareable/leaks", test_leaks },
+    { "/mp/shareable/same", test_same },
+    { "/mp/shareable/outlives", test_outlives },
+    { "/mp/shareable/socket", test_socket },
+    { "/mp/shareable/shape", test_shape },
+    { "/mp/shareable/numbers", test_numbers },
+    { "/mp/shareable/memory", test_memory },
+    { "/mp/shareable/fuzz", test_fuzz },
+    { "/mp/shareable/leaks", test_leaks },
+    { "/mp/shareable/message", test_message },
+    { "/mp/shareable/message-few-fds", test_message_few_fds },
+    { "/mp/shareable/message-many", test_message_many },
+    { "/mp/shareable/message-gone", test_message_gone },
+    { "/mp/shareable/message-forged", test_message_forged },
+    { "/mp/shareable/publish", test_publish },
+    { "/mp/shareable/publish-killed", test_publish_killed },
   };
+  g_autofree char *folder = g_dir_make_tmp ("mp-XXXXXX", NULL);
+  int result;
 
   g_test_init (&argc, &argv, NULL);
+  g_setenv ("XDG_RUNTIME_DIR", folder, TRUE);
   for (gsize i = 0; i < G_N_ELEMENTS (tests); i++)
     g_test_add (tests[i].path, Fixture, NULL, set_up, tests[i].test, tear_down);
-  return g_test_run ();
+  result = g_test_run ();
+  test_remove_tree (folder);
+  return result;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <glib.h>
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -87,6 +88,23 @@ test_wait_state (GPid pid, char state)
       g_assert_cmpint (g_get_monotonic_time (), <, end);
       g_thread_yield ();
     }
+}
+
+/* Removes a folder of a test, with all that is in it. */
+static G_GNUC_UNUSED void
+test_remove_tree (const char *path)
+{
+  g_autoptr (GDir) dir =
+    g_file_test (path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *inner = g_build_filename (path, name, NULL);
+
+      test_remove_tree (inner);
+    }
+  g_remove (path);
 }
 
 G_END_DECLS

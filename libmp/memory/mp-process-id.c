@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include "mp-process-id-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mp-fd-private.h"
+#include "mp-namespace-private.h"
+
+/* In /proc/PID/stat the fields are counted behind the name, which may hold anything. */
+#define FIELD_STATE 0
+#define FIELD_START 19
+
+/* Nothing here allocates or locks: fork handlers come here. */
+
+static gboolean
+read_file (const char *path, char *buffer, gsize size)
+{
+  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  gssize got;
+
+  if (fd < 0)
+    return FALSE;
+  do
+    got = read (fd, buffer, size - 1);
+  while (got < 0 && errno == EINTR);
+  mp_fd_close (fd);
+  if (got <= 0)
+    return FALSE;
+  buffer[got] = '\0';
+  return TRUE;
+}
+
+/* FALSE if there is no such process any more. */
+static gboolean
+read_start (guint64 pid, guint64 *start)
+{
+  char path[64], text[1024];
+  const char *at;
+
+  if (pid == 0)
+    snprintf (path, sizeof path, "/proc/self/stat");
+  else
+    snprintf (path, sizeof path, "/proc/%" G_GUINT64_FORMAT "/stat", pid);
+  /* /proc/self is a link, but not in the last part of the path. */
+  if (!read_file (path, text, sizeof text))
+    return FALSE;
+  at = strrchr (text, ')');
+  if (at == NULL || at[1] != ' ')
+    return FALSE;
+  at += 2;
+  if (*at == 'Z' || *at == 'X' || *at == 'x')
+    return FALSE;
+  for (int field = FIELD_STATE; field < FIELD_START; field++)
+    {
+      at = strchr (at, ' ');
+      if (at == NULL)
+        return FALSE;
+      at++;
+    }
+  *start = g_ascii_strtoull (at, NULL, 10);
+  return TRUE;
+}
+
+/* Asked for with every handle, and the same until a fork. */
+static _Thread_local MpProcessId known __attribute__ ((tls_model ("initial-exec")));
+
+static void
+forget (void)
+{
+  known.pid = 0;
+}
+
+__attribute__ ((constructor)) static void
+watch_forks (void)
+{
+  pthread_atfork (NULL, NULL, forget);
+}
+
+MpProcessId
+mp_process_id_get_self (void)
+{
+  guint64 pid = (guint64) getpid ();
+
+  if (known.pid != pid)
+    {
+      known = (MpProcessId){ .namespace = mp_get_pid_namespace () };
+      if (read_start (0, &known.start))
+        known.pid = pid;
+      else
+        return (MpProcessId){ .pid = pid };
+    }
+  return known;
+}
+
+MpProcessState
+mp_process_id_get_state (const MpProcessId *self)
+{
+  char path[64];
+  struct stat status;
+  guint64 start;
+
+  if (self->namespace == 0 || self->namespace != mp_get_pid_namespace ())
+    return MP_PROCESS_HIDDEN;
+  /* 0 would name the asking process itself. */
+  if (self->pid == 0 || self->pid > G_MAXINT32 || !read_start (self->pid, &start) ||
+      start != self->start)
+    return MP_PROCESS_GONE;
+  snprintf (path, sizeof path, "/proc/%" G_GUINT64_FORMAT, self->pid);
+  if (stat (path, &status) != 0)
+    return MP_PROCESS_GONE;
+  return status.st_uid == geteuid () ? MP_PROCESS_ALIVE : MP_PROCESS_HIDDEN;
+}
