@@ -32,10 +32,11 @@
  * # By name
  *
  * [method@Mp.Shareable.publish] gives an object a name, by which other processes
- * of the same user open it with [func@Mp.Shareable.open]. The name resolves while any process has the object that was published or one that
- * was opened by the name, whichever of them ends first, and a child of fork()
- * that inherited one counts as well. Nothing has to be running, and nothing is left
- * when all have been killed.
+ * of the same user open it with [func@Mp.Shareable.open]. The name resolves while
+ * any process has the object that was published or one that was opened by it,
+ * whichever of them ends first, and a child of fork() that inherited one counts
+ * as well. Nothing has to be running, and nothing is left when all have been
+ * killed.
  *
  * Names are kept in the folder `$XDG_RUNTIME_DIR/libmp/names`, or, if that
  * variable does not name a folder of this user, in `/tmp/libmp-UID`, UID being the
