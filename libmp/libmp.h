@@ -23,6 +23,7 @@
 #include "sync/mp-barrier.h"
 #include "sync/mp-sync-dump.h"
 #include "values/mp-array.h"
+#include "values/mp-shareable-list.h"
 #include "values/mp-value.h"
 #include "channel/mp-queue.h"
 #include "process/mp-bootstrap.h"

@@ -9,11 +9,16 @@ G_BEGIN_DECLS
 
 /* For types that keep something of their own in a piece of shared memory. */
 
-/* @name: NULL for none. @kind and @version: what the memory is for. */
+typedef void (*MpSharedMemoryFill) (guint8 *data, gsize size, gpointer user_data);
+
+/* @name: NULL for none. @kind and @version: what the memory is for. @fill writes
+ * what is there from the first moment that others can see it. */
 MpSharedMemory *mp_shared_memory_new_for (const char *name,
                                           gsize size,
                                           guint32 kind,
                                           guint32 version,
+                                          MpSharedMemoryFill fill,
+                                          gpointer user_data,
                                           GError **error);
 /* 0 for plain memory. */
 guint32 mp_shared_memory_get_kind (MpSharedMemory *self, guint32 *version);

@@ -12,7 +12,8 @@
 #include "mp-available-private.h"
 #include "mp-error-private.h"
 #include "mp-fd-private.h"
-#include "mp-process-id-private.h"
+#include "mp-handle-private.h"
+#include "mp-namespace-private.h"
 #include "mp-registry-private.h"
 #include "mp-segment-private.h"
 #include "mp-shareable-private.h"
@@ -297,10 +298,9 @@ static GVariant *
 make_handle (MpSharedMemory *self, const char *handle_kind, gint32 index)
 {
   g_auto (GVariantBuilder) layout = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_VARDICT);
-  MpProcessId process = mp_process_id_get_self ();
   GVariant *place = g_variant_new_handle (index);
 
-  g_variant_builder_add (&layout, "{sv}", "pidns", g_variant_new_uint64 (process.namespace));
+  g_variant_builder_add (&layout, "{sv}", "pidns", g_variant_new_uint64 (mp_get_pid_namespace ()));
   if (self->name != NULL)
     g_variant_builder_add (&layout, "{sv}", "name", g_variant_new_string (self->name));
   if (self->hold != NULL)
@@ -328,16 +328,28 @@ take_name (MpSharedMemory *self, GError **error)
   return self->hold != NULL;
 }
 
+typedef struct
+{
+  guint32 kind;
+  guint32 version;
+  MpSharedMemoryFill fill;
+  gpointer user_data;
+} Purpose;
+
 static gboolean
-build (MpSharedMemory *self, guint32 kind, guint32 version, GError **error)
+build (MpSharedMemory *self, const Purpose *purpose, GError **error)
 {
   if (self->size == 0)
     return mp_set_error_from_errno (error, EINVAL, "Making shared memory of 0 bytes");
   if (self->name != NULL && !mp_registry_check_free (MP_REGISTRY_MEMORY, self->name, error))
     return FALSE;
-  if (create_segment (self, kind, version, error) &&
-      (self->name == NULL || take_name (self, error)))
-    return TRUE;
+  if (create_segment (self, purpose->kind, purpose->version, error))
+    {
+      if (purpose->fill != NULL)
+        purpose->fill (self->mapping->data, self->size, purpose->user_data);
+      if (self->name == NULL || take_name (self, error))
+        return TRUE;
+    }
   g_clear_pointer (&self->mapping, mapping_unref);
   mp_segment_clear (&self->segment);
   return FALSE;
@@ -348,7 +360,7 @@ mp_shared_memory_initable_init (GInitable *initable, GCancellable *cancellable, 
 {
   MpSharedMemory *self = MP_SHARED_MEMORY (initable);
 
-  return self->mapping != NULL || build (self, 0, 0, error);
+  return self->mapping != NULL || build (self, &(Purpose){ 0 }, error);
 }
 
 static void
@@ -362,12 +374,15 @@ mp_shared_memory_new_for (const char *name,
                           gsize size,
                           guint32 kind,
                           guint32 version,
+                          MpSharedMemoryFill fill,
+                          gpointer user_data,
                           GError **error)
 {
+  const Purpose purpose = { kind, version, fill, user_data };
   g_autoptr (MpSharedMemory) self =
     g_object_new (MP_TYPE_SHARED_MEMORY, "name", name, "size", (guint64) size, NULL);
 
-  return build (self, kind, version, error) ? g_steal_pointer (&self) : NULL;
+  return build (self, &purpose, error) ? g_steal_pointer (&self) : NULL;
 }
 
 guint32
@@ -395,7 +410,7 @@ mp_shared_memory_new (gsize size, GError **error)
 {
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return mp_shared_memory_new_for (NULL, size, 0, 0, error);
+  return mp_shared_memory_new_for (NULL, size, 0, 0, NULL, NULL, error);
 }
 
 /**
@@ -423,7 +438,7 @@ mp_shared_memory_new_named (const char *name, gsize size, GError **error)
   g_return_val_if_fail (name != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return mp_shared_memory_new_for (name, size, 0, 0, error);
+  return mp_shared_memory_new_for (name, size, 0, 0, NULL, NULL, error);
 }
 
 /* Handles */
@@ -455,44 +470,11 @@ new_from_fd (const char *name, int fd, GError **error)
   return map_data (self, offset, error) ? g_steal_pointer (&self) : NULL;
 }
 
-static gboolean
-check_layout (GVariant *layout, GError **error)
-{
-  MpProcessId process = mp_process_id_get_self ();
-  guint64 namespace = 0;
-
-  if (g_variant_lookup (layout, "pidns", "t", &namespace) && namespace == process.namespace)
-    return TRUE;
-  g_set_error (error,
-               MP_ERROR,
-               MP_ERROR_NOT_SUPPORTED,
-               "The handle is from another process id namespace (%" G_GUINT64_FORMAT
-               ", here it is %" G_GUINT64_FORMAT ")",
-               namespace,
-               process.namespace);
-  return FALSE;
-}
-
 static MpSharedMemory *
 import_without_name (GVariant *handle, const char *name, GUnixFDList *fd_list, GError **error)
 {
-  g_autoptr (GVariant) fds = g_variant_get_child_value (handle, 3);
-  gint32 index = -1, n_fds = fd_list != NULL ? g_unix_fd_list_get_length (fd_list) : 0;
-  g_auto (MpFd) fd = -1;
+  g_auto (MpFd) fd = mp_handle_take_fd (handle, fd_list, "shared memory", error);
 
-  if (g_variant_n_children (fds) == 1)
-    g_variant_get_child (fds, 0, "h", &index);
-  if (index < 0 || index >= n_fds)
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_CORRUPT,
-                   "The handle of shared memory does not name one of the %d descriptors that came "
-                   "with it",
-                   n_fds);
-      return NULL;
-    }
-  fd = g_unix_fd_list_get (fd_list, index, error);
   return fd < 0 ? NULL : new_from_fd (name, fd, error);
 }
 
@@ -510,24 +492,12 @@ join_name (MpSharedMemory *self, guint64 id)
 MpSharedMemory *
 mp_shared_memory_import (GVariant *handle, GUnixFDList *fd_list, GError **error)
 {
-  g_autoptr (GVariant) layout = NULL;
+  g_autoptr (GVariant) layout = mp_handle_check (handle, HANDLE_VERSION, error);
   g_autofree char *name = NULL;
   MpSharedMemory *self;
   guint64 id = 0;
-  guint32 version;
 
-  g_variant_get (handle, "(&su@a{sv}ah)", NULL, &version, &layout, NULL);
-  if (version != HANDLE_VERSION)
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_NOT_SUPPORTED,
-                   "A handle of version %u, this library knows version %u",
-                   version,
-                   HANDLE_VERSION);
-      return NULL;
-    }
-  if (!check_layout (layout, error))
+  if (layout == NULL)
     return NULL;
   if (g_variant_lookup (layout, "name", "s", &name) && !mp_registry_check_name (name, NULL))
     g_clear_pointer (&name, g_free);

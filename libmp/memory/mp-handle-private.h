@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#pragma once
+
+#include <gio/gunixfdlist.h>
+
+G_BEGIN_DECLS
+
+/* What handles (MP_HANDLE_TYPE) of one descriptor have in common. */
+
+/* Its layout, if it is of @version and of this process id namespace. */
+GVariant *mp_handle_check (GVariant *handle, guint32 version, GError **error);
+/* A duplicate of its descriptor, the only one; -1 with @error set. @what: for the error. */
+int mp_handle_take_fd (GVariant *handle, GUnixFDList *fd_list, const char *what, GError **error);
+
+G_END_DECLS
