@@ -71,16 +71,22 @@ look_at (MpFdName *self, const MpProcessId *owner, int fd)
   char path[PATH_SIZE], target[32] = "";
   struct stat status;
 
+  if (fd < 0)
+    return FILE_NONE;
   make_path (path, owner, "fd", fd);
   /* A look is harmless; opening might not be, if it is a device. */
-  if (fd < 0 || stat (path, &status) != 0 || readlink (path, target, sizeof target - 1) < 0)
+  if ((owner != NULL ? stat (path, &status) : fstat (fd, &status)) != 0)
     return FILE_NONE;
   self->fd = fd;
   self->device = status.st_dev;
   self->inode = status.st_ino;
   self->id = 0;
+  if (S_ISREG (status.st_mode))
+    return FILE_ORDINARY;
+  if (readlink (path, target, sizeof target - 1) < 0)
+    return FILE_NONE;
   if (!g_str_has_prefix (target, "anon_inode:"))
-    return S_ISREG (status.st_mode) ? FILE_ORDINARY : FILE_SPECIAL;
+    return FILE_SPECIAL;
   self->id = read_eventfd_id (owner, fd);
   return self->id != 0 ? FILE_SPECIAL : FILE_NAMELESS;
 }

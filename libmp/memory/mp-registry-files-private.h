@@ -83,8 +83,9 @@ gboolean mp_name_file_create (int folder_fd,
                               MpNameRecord *record,
                               GError **error);
 
-/* Notes that @child has what @parent has. For fork handlers. */
-void mp_registry_note_fork (int folder_fd, const MpProcessId *parent, const MpProcessId *child);
+/* Notes that @child has what @parent has. For fork handlers, after
+ * mp_registry_open_folder (MP_REGISTRY_FORKS). */
+void mp_registry_note_fork (const MpProcessId *parent, const MpProcessId *child);
 
 /* For each name that is found in a folder, going on where it ended; removes
  * what dead processes left. Returns how many it removed. */

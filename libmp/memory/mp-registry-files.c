@@ -22,6 +22,7 @@
 #include "mp-fd-private.h"
 
 #define N_FOLDERS 3
+#define FORKS_NAME "forks"
 
 /* The first letters of what is in a folder. */
 #define NAME_PREFIX '='
@@ -93,21 +94,18 @@ open_runtime_folder (const char *path)
 }
 
 static int
-open_base (char **path, GError **error)
+open_base_anew (char **path, GError **error)
 {
   const char *runtime = g_getenv ("XDG_RUNTIME_DIR");
   g_auto (MpFd) outer = open_runtime_folder (runtime);
   g_auto (MpFd) inner = -1;
   g_autofree char *name = NULL;
-  int fd;
 
   if (outer >= 0)
     {
       inner = open_private_folder (outer, "libmp", runtime, error);
-      if (inner < 0)
-        return -1;
       *path = g_build_filename (runtime, "libmp", "names", NULL);
-      return open_private_folder (inner, "names", runtime, error);
+      return inner < 0 ? -1 : open_private_folder (inner, "names", runtime, error);
     }
   outer = open ("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (outer < 0)
@@ -116,35 +114,83 @@ open_base (char **path, GError **error)
       return -1;
     }
   name = g_strdup_printf ("libmp-%lu", (gulong) geteuid ());
-  fd = open_private_folder (outer, name, "/tmp", error);
   *path = g_build_filename ("/tmp", name, NULL);
-  return fd;
+  return open_private_folder (outer, name, "/tmp", error);
+}
+
+/* The folder of all these, which stays open: the fork handler needs it. Under the
+ * registry's lock, as all that is static here. */
+static struct
+{
+  int fd;
+  dev_t device;
+  ino_t inode;
+  char *runtime; /* what the environment said */
+  char *path;
+} base = { .fd = -1 };
+
+/* The program may have closed it, and somebody may have removed it. */
+static gboolean
+is_base_open (void)
+{
+  struct stat status;
+
+  return base.fd >= 0 && fstat (base.fd, &status) == 0 && status.st_dev == base.device &&
+         status.st_ino == base.inode && status.st_nlink > 0 && (status.st_mode & 077) == 0;
+}
+
+static gboolean
+open_base (GError **error)
+{
+  const char *runtime = g_getenv ("XDG_RUNTIME_DIR");
+  g_autofree char *path = NULL;
+  g_auto (MpFd) fd = -1;
+  struct stat status;
+
+  if (is_base_open ())
+    {
+      if (g_strcmp0 (runtime, base.runtime) == 0)
+        return TRUE;
+      mp_fd_close (base.fd);
+    }
+  base.fd = -1;
+  fd = open_base_anew (&path, error);
+  if (fd < 0)
+    return FALSE;
+  if (fstat (fd, &status) != 0)
+    return mp_set_error_from_errno (error, errno, "Opening the folder of names");
+  base.device = status.st_dev;
+  base.inode = status.st_ino;
+  g_free (base.runtime);
+  base.runtime = g_strdup (runtime);
+  g_free (base.path);
+  base.path = g_steal_pointer (&path);
+  base.fd = g_steal_fd (&fd);
+  return TRUE;
 }
 
 int
 mp_registry_open_folder (guint folder, GError **error)
 {
-  static const char *const names[N_FOLDERS] = { "memory", "objects", "forks" };
-  g_autofree char *path = NULL;
-  g_auto (MpFd) base = open_base (&path, error);
+  static const char *const names[N_FOLDERS] = { "memory", "objects", FORKS_NAME };
 
-  return base < 0 ? -1 : open_private_folder (base, names[folder], path, error);
+  return open_base (error) ? open_private_folder (base.fd, names[folder], base.path, error) : -1;
 }
 
 /* Forks */
 
-static int
+static void
 format_fork (char *text, gsize size, const MpProcessId *parent, const MpProcessId *child)
 {
-  return g_snprintf (text,
-                     size,
-                     "%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT
-                     ".%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT,
-                     parent->namespace,
-                     parent->pid,
-                     parent->start,
-                     child->pid,
-                     child->start);
+  g_snprintf (text,
+              size,
+              "%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT
+              ".%" G_GUINT64_FORMAT,
+              parent->namespace,
+              parent->pid,
+              parent->start,
+              child->pid,
+              child->start);
 }
 
 /* Digits with points in between. */
@@ -178,13 +224,17 @@ parse_fork (const char *text, MpProcessId *parent, MpProcessId *child)
 }
 
 void
-mp_registry_note_fork (int folder_fd, const MpProcessId *parent, const MpProcessId *child)
+mp_registry_note_fork (const MpProcessId *parent, const MpProcessId *child)
 {
-  char text[PATH_SIZE];
+  static const char prefix[] = FORKS_NAME "/";
+  char path[PATH_SIZE] = FORKS_NAME "/";
+  gsize length = sizeof prefix - 1;
 
-  format_fork (text, sizeof text, parent, child);
+  if (!is_base_open ())
+    return;
+  format_fork (path + length, sizeof path - length, parent, child);
   mp_fd_close (
-    openat (folder_fd, text, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+    openat (base.fd, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
 }
 
 typedef struct

@@ -70,11 +70,6 @@ static MpRegistryHold *holds;
  * since one that was executed, and its own. */
 static MpProcessId lineage[MAX_LINEAGE];
 static guint n_lineage;
-/* Where the fork handler notes them; and which folder that is. */
-static int forks_fd = -1;
-static dev_t forks_device;
-static ino_t forks_inode;
-
 /* Forks */
 
 static void
@@ -91,24 +86,15 @@ after_fork_in_parent (void)
   pthread_mutex_unlock (&lock);
 }
 
-static gboolean
-is_forks_folder (int fd)
-{
-  struct stat status;
-
-  return fd >= 0 && fstat (fd, &status) == 0 && status.st_dev == forks_device &&
-         status.st_ino == forks_inode;
-}
-
 static void
 after_fork_in_child (void)
 {
-  if (holds != NULL && n_lineage > 0 && is_forks_folder (forks_fd))
+  if (holds != NULL && n_lineage > 0)
     {
       MpProcessId self = mp_process_id_get_self ();
 
       for (guint i = 0; i < n_lineage; i++)
-        mp_registry_note_fork (forks_fd, &lineage[i], &self);
+        mp_registry_note_fork (&lineage[i], &self);
       if (n_lineage == MAX_LINEAGE)
         memmove (lineage, lineage + 1, --n_lineage * sizeof *lineage);
       lineage[n_lineage++] = self;
@@ -129,22 +115,11 @@ static gboolean
 prepare_for_forks (GError **error)
 {
   g_auto (MpFd) fd = mp_registry_open_folder (MP_REGISTRY_FORKS, error);
-  struct stat status;
 
   if (fd < 0)
     return FALSE;
   if (n_lineage == 0)
     lineage[n_lineage++] = mp_process_id_get_self ();
-  if (is_forks_folder (forks_fd) && is_forks_folder (fd))
-    return TRUE;
-  if (fstat (fd, &status) != 0)
-    return mp_set_error_from_errno (error, errno, "Opening the folder of forks");
-  /* If the program closed it, the number may be somebody else's now. */
-  if (is_forks_folder (forks_fd))
-    mp_fd_close (forks_fd);
-  forks_device = status.st_dev;
-  forks_inode = status.st_ino;
-  forks_fd = g_steal_fd (&fd);
   return TRUE;
 }
 
@@ -523,7 +498,8 @@ mp_registry_check_free (MpRegistryFolder folder, const char *name, GError **erro
   gboolean absent = FALSE;
 
   pthread_mutex_lock (&lock);
-  folder_fd = begin_visit (folder, name, &local_error);
+  if (mp_registry_check_name (name, &local_error))
+    folder_fd = mp_registry_open_folder (folder, &local_error);
   if (folder_fd >= 0)
     take_over (folder_fd, name, NULL, &absent, &local_error);
   pthread_mutex_unlock (&lock);

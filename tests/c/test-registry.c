@@ -397,6 +397,7 @@ test_fuzz (Fixture *self, gconstpointer data)
   guint n_fds;
 
   g_test_summary ("Damaged files give an error, or are of no consequence");
+  g_assert_nonnull (memory);
   g_assert_true (g_file_get_contents (path, (char **) &good, &length, NULL));
   n_fds = test_count_fds ();
   for (gsize i = 0; i < 4 * length; i++)
@@ -474,13 +475,13 @@ test_hostile_folder (Fixture *self, gconstpointer data)
   g_assert_no_errno (chmod (libmp, 0750));
   assert_folder_refused ("/libmp");
   g_assert_no_errno (chmod (libmp, 0700));
-  make_folder (self);
   if (geteuid () == 0)
     {
       g_assert_no_errno (chown (libmp, 12345, 12345));
       assert_folder_refused ("/libmp");
       g_assert_no_errno (chown (libmp, 0, 0));
     }
+  make_folder (self);
   g_assert_no_errno (chmod (self->folder, 0777));
   assert_folder_refused ("memory");
 }

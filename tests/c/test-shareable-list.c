@@ -303,6 +303,7 @@ test_hostile (void)
         {
           g_autoptr (GVariant) value = mp_shareable_list_get_item (list, j, NULL);
 
+          g_assert_true (value == NULL || !g_variant_is_floating (value));
           mp_shareable_list_set_item (list, j, g_variant_new_string ("text"), NULL);
         }
       mp_shareable_list_count (list, g_variant_new_string ("text"), NULL);

@@ -380,6 +380,50 @@ test_message_few_fds (Fixture *self, gconstpointer data)
   g_assert_cmpuint (test_count_fds (), <=, n_fds);
 }
 
+static int
+answer_lock (gpointer data)
+{
+  g_autoptr (GVariant) handle = mp_queue_get (data, 20 * G_USEC_PER_SEC, NULL, NULL);
+  g_autoptr (MpShareable) lock = mp_shareable_new_from_handle (handle, NULL, NULL);
+
+  return lock != NULL && mp_lock_release (MP_LOCK (lock), NULL) ? 0 : 1;
+}
+
+static void
+test_message_arena (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GPtrArray) locks = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autoptr (GPtrArray) handles = g_ptr_array_new_with_free_func ((GDestroyNotify) g_variant_unref);
+  g_autoptr (GError) error = NULL;
+  guint n_fds;
+  GPid pid;
+
+  g_test_summary ("Many small objects of one arena cost one descriptor together");
+  mp_lender_purge (TRUE);
+  pid = test_fork (answer_lock, self->queue);
+  g_ptr_array_add (locks, mp_lock_new (&error));
+  g_assert_no_error (error);
+  n_fds = test_count_fds ();
+  for (guint i = 0; i < 5000; i++)
+    {
+      if (i > 0)
+        g_ptr_array_add (locks, mp_lock_new (&error));
+      g_ptr_array_add (handles, mp_shareable_to_handle (locks->pdata[i], NULL, &error));
+      g_assert_no_error (error);
+    }
+  g_assert_cmpuint (test_count_fds (), ==, n_fds + 1);
+  g_assert_true (mp_lock_try_acquire (locks->pdata[4321]));
+  g_assert_true (mp_queue_put (self->queue, handles->pdata[4321], 0, NULL, NULL));
+  g_assert_cmpint (test_join (pid), ==, 0);
+  g_assert_true (mp_lock_try_acquire (locks->pdata[4321]));
+  g_assert_true (mp_shareable_publish (locks->pdata[0], "lock", &error));
+  g_assert_true (mp_shareable_publish (locks->pdata[1], "other lock", &error));
+  g_assert_no_error (error);
+  /* One for what the registry knows of forks. */
+  g_assert_cmpuint (test_count_fds (), <=, n_fds + 2);
+  g_assert_true (mp_lock_release (locks->pdata[4321], NULL));
+}
+
 static void
 test_message_many (Fixture *self, gconstpointer data)
 {
@@ -523,6 +567,8 @@ test_publish (Fixture *self, gconstpointer data)
   g_autoptr (GVariant) value = NULL;
 
   g_test_summary ("A published object is opened by its name, while somebody has it");
+  /* Of other names, which are no hindrance. */
+  g_assert_nonnull (memory);
   g_assert_true (mp_shareable_publish (MP_SHAREABLE (self->queue), "queue", &error));
   g_assert_no_error (error);
   g_assert_false (mp_shareable_publish (MP_SHAREABLE (self->queue), "queue", &error));
@@ -603,6 +649,7 @@ main (int argc, char **argv)
     { "/mp/shareable/leaks", test_leaks },
     { "/mp/shareable/message", test_message },
     { "/mp/shareable/message-few-fds", test_message_few_fds },
+    { "/mp/shareable/message-arena", test_message_arena },
     { "/mp/shareable/message-many", test_message_many },
     { "/mp/shareable/message-gone", test_message_gone },
     { "/mp/shareable/message-forged", test_message_forged },
