@@ -60,16 +60,12 @@ mp_micro_lock_relax (void)
 #endif
 }
 
-/* Takes @lock if it is free. If not, mp_micro_lock_acquire_slow() or
- * mp_micro_lock_forget() must follow. */
+/* As mp_micro_lock_try(), for who has read the record of this thread, set up, already. */
 static inline gboolean
-mp_micro_lock_try (MpMicroLock *lock)
+mp_micro_lock_try_as (MpMicroLock *lock, const MpMicroLockThread *self)
 {
-  MpMicroLockThread *self = &mp_micro_lock_thread;
   uint32_t expected = 0;
 
-  if (G_UNLIKELY (self->tid == 0))
-    mp_micro_lock_setup_thread ();
   self->list->list_op_pending = (gpointer) ((char *) lock - self->list->futex_offset);
   atomic_signal_fence (memory_order_seq_cst);
   return atomic_compare_exchange_strong_explicit (lock,
@@ -79,12 +75,28 @@ mp_micro_lock_try (MpMicroLock *lock)
                                                   memory_order_relaxed);
 }
 
+/* Takes @lock if it is free. If not, mp_micro_lock_acquire_slow() or
+ * mp_micro_lock_forget() must follow. */
+static inline gboolean
+mp_micro_lock_try (MpMicroLock *lock)
+{
+  if (G_UNLIKELY (mp_micro_lock_thread.tid == 0))
+    mp_micro_lock_setup_thread ();
+  return mp_micro_lock_try_as (lock, &mp_micro_lock_thread);
+}
+
 /* This thread does not have and does not want the lock. */
+static inline void
+mp_micro_lock_forget_as (const MpMicroLockThread *self)
+{
+  atomic_signal_fence (memory_order_seq_cst);
+  self->list->list_op_pending = NULL;
+}
+
 static inline void
 mp_micro_lock_forget (void)
 {
-  atomic_signal_fence (memory_order_seq_cst);
-  mp_micro_lock_thread.list->list_op_pending = NULL;
+  mp_micro_lock_forget_as (&mp_micro_lock_thread);
 }
 
 /* @deadline: see mp-clock-private.h. MP_DEADLINE_NOW still gives a running
@@ -97,12 +109,18 @@ mp_micro_lock_acquire (MpMicroLock *lock, gint64 deadline)
   return mp_micro_lock_acquire_slow (lock, deadline);
 }
 
+/* The first half of a release: TRUE if mp_micro_lock_wake() is due before
+ * mp_micro_lock_forget(), which must follow. */
+static inline gboolean
+mp_micro_lock_let_go (MpMicroLock *lock)
+{
+  return (atomic_exchange_explicit (lock, 0, memory_order_seq_cst) & FUTEX_WAITERS) != 0;
+}
+
 static inline void
 mp_micro_lock_release (MpMicroLock *lock)
 {
-  uint32_t old = atomic_exchange_explicit (lock, 0, memory_order_seq_cst);
-
-  if (G_UNLIKELY ((old & FUTEX_WAITERS) != 0))
+  if (G_UNLIKELY (mp_micro_lock_let_go (lock)))
     mp_micro_lock_wake (lock);
   mp_micro_lock_forget ();
 }

@@ -5,8 +5,7 @@
  * encoding of their own. */
 
 #include "mp-queue-private.h"
-
-#include <string.h>
+#include "mp-ring-quick-private.h"
 
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
@@ -15,7 +14,7 @@
 /* A bigger scratch buffer goes the long way, which sees to it that it shrinks again. */
 #define QUICK_SCRATCH (256u * 1024)
 
-static gboolean
+static G_GNUC_NO_INLINE gboolean
 put_one (MpQueue *self,
          const guint8 *data,
          gsize length,
@@ -29,6 +28,33 @@ put_one (MpQueue *self,
   MpRingStatus status = mp_queue_put_records (self, &record, 1, timeout_us, cancellable);
 
   return status == MP_RING_DONE || mp_ring_set_error (error, self->ring, status, TRUE);
+}
+
+static G_GNUC_NO_INLINE gboolean
+put_longer (MpQueue *self,
+            const guint8 *data,
+            gsize length,
+            MpCodec codec,
+            gint64 timeout_us,
+            GCancellable *cancellable,
+            GError **error)
+{
+  return mp_ring_put_quickly (self->ring, data, length, codec) ||
+         put_one (self, data, length, codec, timeout_us, cancellable, error);
+}
+
+/* With the producers' lock of the ring. */
+static G_GNUC_NO_INLINE gboolean
+put_held (MpQueue *self,
+          const guint8 *data,
+          gsize length,
+          MpCodec codec,
+          gint64 timeout_us,
+          GCancellable *cancellable,
+          GError **error)
+{
+  return mp_ring_put_held (self->ring, data, length, codec) ||
+         put_one (self, data, length, codec, timeout_us, cancellable, error);
 }
 
 /**
@@ -59,11 +85,22 @@ mp_queue_put_payload (MpQueue *self,
                       GCancellable *cancellable,
                       GError **error)
 {
+  MpRingQuick quick = MP_RING_QUICK_UNTRIED;
+
   g_return_val_if_fail (MP_IS_READY_QUEUE (self) && codec <= MP_CODEC_JSON, FALSE);
 
-  if (G_LIKELY (cancellable == NULL && mp_ring_put_quickly (self->ring, data, length, codec)))
+  if (G_LIKELY (cancellable == NULL))
+    quick = mp_ring_put_usual (self->ring, data, length, codec, MP_RING_SMALL_LENGTH);
+  if (G_LIKELY (quick == MP_RING_QUICK_DONE))
     return TRUE;
-  return put_one (self, data, length, codec, timeout_us, cancellable, error);
+  if (quick == MP_RING_QUICK_UNFIT)
+    return put_longer (self, data, length, codec, timeout_us, cancellable, error);
+  if (quick == MP_RING_QUICK_HELD)
+    return put_held (self, data, length, codec, timeout_us, cancellable, error);
+  if (quick == MP_RING_QUICK_UNTRIED)
+    return put_one (self, data, length, codec, timeout_us, cancellable, error);
+  mp_ring_finish_put (self->ring, quick);
+  return TRUE;
 }
 
 /* Cuts @data at @lengths, which may not be aligned. */
@@ -182,7 +219,7 @@ scratch_status (MpRingStatus status)
   return status == MP_RING_REFUSED ? MP_RING_NO_MEMORY : status;
 }
 
-static const guint8 *
+static G_GNUC_NO_INLINE const guint8 *
 get_one (MpQueue *self,
          gint64 timeout_us,
          gsize *length,
@@ -200,6 +237,34 @@ get_one (MpQueue *self,
   if (status != MP_RING_DONE)
     mp_ring_set_error (error, self->ring, status, FALSE);
   return result.data;
+}
+
+/* With the consumers' lock of the ring. */
+static G_GNUC_NO_INLINE const guint8 *
+get_held (MpQueue *self,
+          gint64 timeout_us,
+          gsize *length,
+          guint *codec,
+          GCancellable *cancellable,
+          GError **error)
+{
+  if (!mp_ring_get_held (self->ring, mp_scratch.data, mp_scratch.size, length, codec))
+    return get_one (self, timeout_us, length, codec, cancellable, error);
+  return mp_scratch.data;
+}
+
+/* One message is in the scratch buffer. */
+static G_GNUC_NO_INLINE const guint8 *
+finish_get (MpQueue *self, MpRingQuick quick)
+{
+  mp_ring_finish_get (self->ring, quick);
+  return mp_scratch.data;
+}
+
+static inline gboolean
+is_quick (const MpScratch *scratch)
+{
+  return scratch->size - MP_RING_SMALL_LENGTH < QUICK_SCRATCH;
 }
 
 /**
@@ -230,22 +295,23 @@ mp_queue_get_payload (MpQueue *self,
                       GCancellable *cancellable,
                       GError **error)
 {
-  MpScratch *scratch = &mp_scratch;
-  MpCodec found;
+  const MpScratch scratch = mp_scratch;
+  MpRingQuick quick = MP_RING_QUICK_UNTRIED;
 
   g_return_val_if_fail (MP_IS_READY_QUEUE (self) && length != NULL, NULL);
 
-  if (G_LIKELY (cancellable == NULL && scratch->size - 1 < QUICK_SCRATCH &&
-                mp_ring_get_quickly (self->ring, scratch->data, scratch->size, length, &found)))
-    {
-      if (codec != NULL)
-        *codec = found;
-      return scratch->data;
-    }
-  return get_one (self, timeout_us, length, codec, cancellable, error);
+  if (G_LIKELY (cancellable == NULL && is_quick (&scratch)))
+    quick = mp_ring_get_small (self->ring, scratch.data, length, codec);
+  if (G_LIKELY (quick == MP_RING_QUICK_DONE))
+    return scratch.data;
+  if (quick == MP_RING_QUICK_HELD)
+    return get_held (self, timeout_us, length, codec, cancellable, error);
+  if (quick == MP_RING_QUICK_UNTRIED)
+    return get_one (self, timeout_us, length, codec, cancellable, error);
+  return finish_get (self, quick);
 }
 
-static const guint8 *
+static G_GNUC_NO_INLINE const guint8 *
 try_get_one (MpQueue *self, gsize *length, int *codec)
 {
   MpQueueScratched result = { .data = NULL };
@@ -260,6 +326,17 @@ try_get_one (MpQueue *self, gsize *length, int *codec)
   else
     *codec = status == MP_RING_CLOSED ? -2 : -3;
   return result.data;
+}
+
+/* With the consumers' lock of the ring. */
+static G_GNUC_NO_INLINE const guint8 *
+try_get_held (MpQueue *self, gsize *length, int *codec)
+{
+  guint *found = (guint *) codec;
+
+  if (!mp_ring_get_held (self->ring, mp_scratch.data, mp_scratch.size, length, found))
+    return try_get_one (self, length, codec);
+  return mp_scratch.data;
 }
 
 /**
@@ -281,18 +358,20 @@ try_get_one (MpQueue *self, gsize *length, int *codec)
 const guint8 *
 mp_queue_try_get_payload (MpQueue *self, gsize *length, int *codec)
 {
-  MpScratch *scratch = &mp_scratch;
-  MpCodec found;
+  const MpScratch scratch = mp_scratch;
+  MpRingQuick quick = MP_RING_QUICK_UNTRIED;
 
   g_return_val_if_fail (MP_IS_READY_QUEUE (self) && length != NULL && codec != NULL, NULL);
 
-  if (G_LIKELY (scratch->size - 1 < QUICK_SCRATCH &&
-                mp_ring_get_quickly (self->ring, scratch->data, scratch->size, length, &found)))
-    {
-      *codec = (int) found;
-      return scratch->data;
-    }
-  return try_get_one (self, length, codec);
+  if (G_LIKELY (is_quick (&scratch)))
+    quick = mp_ring_get_small (self->ring, scratch.data, length, (guint *) codec);
+  if (G_LIKELY (quick == MP_RING_QUICK_DONE))
+    return scratch.data;
+  if (quick == MP_RING_QUICK_HELD)
+    return try_get_held (self, length, codec);
+  if (quick == MP_RING_QUICK_UNTRIED)
+    return try_get_one (self, length, codec);
+  return finish_get (self, quick);
 }
 
 GBytes *

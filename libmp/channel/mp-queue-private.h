@@ -23,7 +23,19 @@ struct _MpQueue
   guint64 max_bytes;
 };
 
-#define MP_IS_READY_QUEUE(self) (MP_IS_QUEUE (self) && (self)->ring != NULL)
+/* Set before there is any instance. */
+extern GType mp_queue_type __attribute__ ((visibility ("hidden")));
+
+/* MP_IS_QUEUE() without a call: a final type has no others under it. */
+static inline gboolean
+mp_queue_is_ready (const MpQueue *self)
+{
+  const GTypeClass *klass = self != NULL ? self->parent_instance.g_type_instance.g_class : NULL;
+
+  return klass != NULL && klass->g_type == mp_queue_type && self->ring != NULL;
+}
+
+#define MP_IS_READY_QUEUE(self) mp_queue_is_ready (self)
 
 /* Both go on when a signal handler ran: MP_RING_INTERRUPTED means cancelled. */
 MpRingStatus mp_queue_put_records (MpQueue *self,

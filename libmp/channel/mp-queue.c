@@ -72,6 +72,8 @@ enum
 
 static GParamSpec *properties[N_PROPS];
 
+GType mp_queue_type;
+
 static void mp_queue_initable_iface_init (GInitableIface *iface);
 static void mp_queue_shareable_iface_init (MpShareableInterface *iface);
 
@@ -137,6 +139,8 @@ static void
 mp_queue_class_init (MpQueueClass *klass)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
+
+  mp_queue_type = G_TYPE_FROM_CLASS (klass);
 
   object_class->get_property = mp_queue_get_property;
   object_class->set_property = mp_queue_set_property;

@@ -57,6 +57,8 @@ ring_open (MpRing *self, GError **error)
     }
   self->base_units = (guint32) base;
   self->n_classes = (guint32) n_classes;
+  for (guint32 i = 0; i < self->n_classes; i++)
+    self->masks[i] = mp_ring_class_units (self, i) - 1;
   self->max_items = max_items != 0 ? (guint32) max_items : G_MAXUINT32;
   self->max_units = max_bytes != 0 ? bound_in_units (max_bytes) : G_MAXUINT32;
   self->max_bytes = max_bytes;

@@ -9,7 +9,8 @@
 
 G_BEGIN_DECLS
 
-/* What the files of the ring share among themselves, and nobody else. */
+/* What the files of the ring share among themselves, and with the calls of the
+ * queue into which a part of it is inlined. */
 
 #define MP_RING_KIND MP_SEGMENT_KIND ('r', 'i', 'n', 'g')
 #define MP_RING_VERSION 1
@@ -67,6 +68,7 @@ typedef struct
   _Atomic uint32_t put_backed; /* units of put_class that surely have memory */
   _Atomic uint32_t put_single; /* 1: the consumers are in put_class as well */
   _Atomic uint64_t tail_cache;
+  _Atomic uint32_t put_limit; /* up to this position there surely is room */
 
   _Alignas(MP_RING_LINE) _Atomic uint64_t head; /* under put_lock: the commit of a put */
 
@@ -102,6 +104,7 @@ struct _MpRing
   MpRingShared *shared;
   /* Mapped when first needed, by whoever is first. */
   _Atomic (guint8 *) maps[MP_RING_MAX_CLASSES];
+  guint32 masks[MP_RING_MAX_CLASSES]; /* the units of each class, less one */
   MpSegment segment;
   int get_event;
   int put_event;
@@ -142,7 +145,7 @@ mp_ring_offset (MpRing *self, guint32 class_, guint32 position)
 {
   guint32 start = atomic_load_explicit (&self->shared->classes[class_].start, memory_order_relaxed);
 
-  return (position - start) & (mp_ring_class_units (self, class_) - 1);
+  return (position - start) & self->masks[class_];
 }
 
 static inline guint64
@@ -187,6 +190,16 @@ mp_ring_get_memory (MpRing *self, guint32 class_)
   guint8 *memory = atomic_load_explicit (&self->maps[class_], memory_order_acquire);
 
   return G_LIKELY (memory != NULL) ? memory : mp_ring_map_class (self, class_);
+}
+
+/* Under put_lock: there is no sure room. Before put_class changes, and after
+ * any put that has not gone by put_limit. */
+static inline void
+mp_ring_forget_room (MpRing *self)
+{
+  guint64 head = atomic_load_explicit (&self->shared->head, memory_order_relaxed);
+
+  atomic_store_explicit (&self->shared->put_limit, mp_ring_position (head), memory_order_relaxed);
 }
 
 /* Under put_lock: where @need units can be written at @head, opening another
@@ -248,6 +261,14 @@ mp_ring_fence_after_release (MpRing *self)
 #endif
 }
 
+/* After that fence. */
+static inline gboolean
+mp_ring_is_awaited (MpRingSide *side)
+{
+  return ((guint32) atomic_load_explicit (&side->waiters, memory_order_relaxed) |
+          atomic_load_explicit (&side->armed, memory_order_relaxed)) != 0;
+}
+
 /* After a commit of @n messages. */
 static inline void
 mp_ring_wake_getters (MpRing *self, guint32 n)
@@ -255,8 +276,7 @@ mp_ring_wake_getters (MpRing *self, guint32 n)
   MpRingSide *side = &self->shared->getters;
 
   mp_ring_fence_after_release (self);
-  if (G_UNLIKELY ((guint32) atomic_load_explicit (&side->waiters, memory_order_relaxed) != 0 ||
-                  atomic_load_explicit (&side->armed, memory_order_relaxed) != 0))
+  if (G_UNLIKELY (mp_ring_is_awaited (side)))
     mp_ring_wake_getters_slow (self, n);
 }
 
@@ -269,8 +289,7 @@ mp_ring_wake_putters (MpRing *self, guint32 n)
   if (!self->bounded)
     return;
   mp_ring_fence_after_release (self);
-  if (G_UNLIKELY ((guint32) atomic_load_explicit (&side->waiters, memory_order_relaxed) != 0 ||
-                  atomic_load_explicit (&side->armed, memory_order_relaxed) != 0))
+  if (G_UNLIKELY (mp_ring_is_awaited (side)))
     mp_ring_wake_putters_slow (self, n);
 }
 

@@ -90,13 +90,13 @@ MpRingStatus mp_ring_get (MpRing *self,
                           gint64 deadline,
                           gsize *n_taken);
 /* One message, if nothing stands in the way: FALSE means that nothing happened
- * and one of the others has to be asked. @size: of @buffer. */
+ * and one of the others has to be asked. @size: of @buffer. @codec: may be NULL. */
 gboolean mp_ring_put_quickly (MpRing *self, const guint8 *data, gsize length, MpCodec codec);
 gboolean mp_ring_get_quickly (MpRing *self,
                               guint8 *buffer,
                               gsize size,
                               gsize *length,
-                              MpCodec *codec);
+                              guint *codec);
 /* As mp_ring_put() and mp_ring_get(); MP_RING_INTERRUPTED also when
  * @cancellable is cancelled while waiting. */
 MpRingStatus mp_ring_put_full (MpRing *self,

@@ -113,6 +113,7 @@ open_class (MpRing *self, guint32 current, guint32 next, guint32 position)
   if (!mp_segment_grow (&self->segment, end) || mp_ring_get_memory (self, next) == NULL)
     return status_of_errno ();
   /* What is kept about put_class only saves looking: forget it first. */
+  mp_ring_forget_room (self);
   atomic_store_explicit (&shared->put_single, 0, memory_order_relaxed);
   atomic_store_explicit (&shared->put_backed, 0, memory_order_relaxed);
   atomic_store_explicit (&shared->classes[next].closed, 0, memory_order_relaxed);
@@ -140,6 +141,7 @@ settle_put_class (MpRing *self, guint32 *class_)
       *class_ = atomic_load_explicit (&shared->classes[*class_].next, memory_order_relaxed);
       if (*class_ >= self->n_classes)
         break;
+      mp_ring_forget_room (self);
       atomic_store_explicit (&shared->put_single, 0, memory_order_relaxed);
       atomic_store_explicit (&shared->put_backed, 0, memory_order_relaxed);
       atomic_store_explicit (&shared->put_class, *class_, memory_order_release);

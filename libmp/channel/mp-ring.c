@@ -16,30 +16,20 @@
  * A message is {length:32 | codec:32}, its bytes, and padding to a whole unit.
  *
  * The room is a chain of segments in one growable file, see
- * mp-ring-segments.c; sleeping and waking are in mp-ring-wait.c, and how a ring
- * is made, travels and is checked at its arrival, in mp-ring-handle.c.
+ * mp-ring-segments.c; the short way of one message is in mp-ring-quick.c;
+ * sleeping and waking are in mp-ring-wait.c, and how a ring is made, travels and
+ * is checked at its arrival, in mp-ring-handle.c.
  *
  * Nothing read from shared memory is believed: it is read once and checked, so
  * that the worst a hostile peer can do is to stall us or to feed us messages. */
 
-#include "mp-ring-layout-private.h"
+#include "mp-ring-quick-private.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
-
-typedef struct
-{
-  uint32_t length;
-  uint32_t codec;
-} MessageHeader;
-
-G_STATIC_ASSERT (sizeof (MessageHeader) == MP_RING_UNIT);
-
-/* Longer messages take so long that the short ways do not count. */
-#define QUICK_LENGTH 65536
 
 /* What did not fit the last time, for the error message. */
 static _Thread_local guint64 refused_bytes;
@@ -73,12 +63,6 @@ record_length (const MpRecord *record)
   return length;
 }
 
-static inline guint64
-units_for (guint64 length)
-{
-  return 1 + (length + MP_RING_UNIT - 1) / MP_RING_UNIT;
-}
-
 gboolean
 mp_ring_measure (const MpRecord *records, gsize n_records, MpRingNeed *need)
 {
@@ -90,7 +74,7 @@ mp_ring_measure (const MpRecord *records, gsize n_records, MpRingNeed *need)
 
       if (length > G_MAXUINT32)
         return FALSE;
-      units += units_for (length);
+      units += mp_ring_units_for (length);
     }
   if (units > MP_RING_MAX_CLASS_UNITS || n_records > G_MAXUINT32)
     return FALSE;
@@ -111,25 +95,15 @@ write_records (guint8 *place, const MpRecord *records, gsize n_records)
         {
           if (record->parts[part].size == 0)
             continue;
-          memcpy (place + sizeof (MessageHeader) + length,
+          memcpy (place + sizeof (MpRingMessage) + length,
                   record->parts[part].buffer,
                   record->parts[part].size);
           length += record->parts[part].size;
         }
-      *(MessageHeader *) (gpointer) place =
-        (MessageHeader){ .length = (uint32_t) length, .codec = (uint32_t) record->codec };
-      place += units_for (length) * MP_RING_UNIT;
+      *(MpRingMessage *) (gpointer) place =
+        (MpRingMessage){ .length = (uint32_t) length, .codec = (uint32_t) record->codec };
+      place += mp_ring_units_for (length) * MP_RING_UNIT;
     }
-}
-
-static inline gboolean
-has_room (MpRing *self, guint64 head, guint64 tail, const MpRingNeed *need)
-{
-  guint32 units = mp_ring_position (head) - mp_ring_position (tail);
-  guint32 items = mp_ring_items (head) - mp_ring_items (tail);
-
-  return (guint64) units + need->units <= self->max_units &&
-         (guint64) items + need->items <= self->max_items;
 }
 
 /* Under put_lock: MP_RING_TIMED_OUT if the bounds leave no room now. */
@@ -140,92 +114,20 @@ check_bounds (MpRing *self, guint64 head, const MpRingNeed *need)
   guint64 tail;
 
   if (!self->bounded ||
-      has_room (self, head, atomic_load_explicit (&shared->tail_cache, memory_order_relaxed), need))
+      mp_ring_has_room (self,
+                        head,
+                        atomic_load_explicit (&shared->tail_cache, memory_order_relaxed),
+                        need))
     return MP_RING_DONE;
   tail = atomic_load_explicit (&shared->tail, memory_order_acquire);
   atomic_store_explicit (&shared->tail_cache, tail, memory_order_relaxed);
-  if (has_room (self, head, tail, need))
+  if (mp_ring_has_room (self, head, tail, need))
     return MP_RING_DONE;
   /* Each message has at least one unit. */
   return mp_ring_items (head) - mp_ring_items (tail) >
              mp_ring_position (head) - mp_ring_position (tail)
            ? MP_RING_CORRUPT
            : MP_RING_TIMED_OUT;
-}
-
-/* Under put_lock: the usual case of mp_ring_make_room(), where everything that
- * is needed lies in the producers' own cache lines. NULL if it is another one. */
-static inline guint8 *
-find_place (MpRing *self, guint64 head, guint32 need)
-{
-  MpRingShared *shared = self->shared;
-  guint32 class_ = atomic_load_explicit (&shared->put_class, memory_order_relaxed);
-  guint32 position = mp_ring_position (head), start, first, backed, capacity, offset;
-  guint8 *memory;
-
-  if (G_UNLIKELY (class_ >= self->n_classes ||
-                  atomic_load_explicit (&shared->classes[class_].closed, memory_order_relaxed)))
-    return NULL;
-  start = atomic_load_explicit (&shared->classes[class_].start, memory_order_relaxed);
-  backed = atomic_load_explicit (&shared->put_backed, memory_order_relaxed);
-  memory = atomic_load_explicit (&self->maps[class_], memory_order_acquire);
-  /* Until it is known that the consumers are here too, nothing here is free again. */
-  first = start;
-  if (atomic_load_explicit (&shared->put_single, memory_order_relaxed) == 1)
-    first = mp_ring_position (atomic_load_explicit (&shared->tail_cache, memory_order_relaxed));
-  capacity = mp_ring_class_units (self, class_);
-  offset = (position - start) & (capacity - 1);
-  if (G_UNLIKELY ((guint64) (position - first) + need > capacity || memory == NULL ||
-                  (backed != capacity && (guint64) offset + need > backed)))
-    return NULL;
-  return memory + (gsize) offset * MP_RING_UNIT;
-}
-
-/* Under put_lock. */
-static inline void
-commit_put (MpRing *self, guint64 head, guint32 items, guint32 units)
-{
-  atomic_store_explicit (&self->shared->head,
-                         mp_ring_word (mp_ring_items (head) + items,
-                                       mp_ring_position (head) + units),
-                         memory_order_release);
-}
-
-gboolean
-mp_ring_put_quickly (MpRing *self, const guint8 *data, gsize length, MpCodec codec)
-{
-  MpRingShared *shared = self->shared;
-  const MpRingNeed need = { .units = (guint32) units_for (length), .items = 1 };
-  guint8 *place = NULL;
-  guint64 head;
-
-  if (G_UNLIKELY (length > QUICK_LENGTH))
-    return FALSE;
-  if (G_UNLIKELY (!mp_micro_lock_try (&shared->put_lock)))
-    {
-      mp_micro_lock_forget ();
-      return FALSE;
-    }
-  head = atomic_load_explicit (&shared->head, memory_order_relaxed);
-  if (G_LIKELY (atomic_load_explicit (&shared->closed, memory_order_relaxed) == 0 &&
-                (!self->bounded ||
-                 has_room (self,
-                           head,
-                           atomic_load_explicit (&shared->tail_cache, memory_order_relaxed),
-                           &need))))
-    place = find_place (self, head, need.units);
-  if (G_LIKELY (place != NULL))
-    {
-      *(MessageHeader *) (gpointer) place =
-        (MessageHeader){ .length = (uint32_t) length, .codec = (uint32_t) codec };
-      if (length > 0)
-        memcpy (place + sizeof (MessageHeader), data, length);
-      commit_put (self, head, 1, need.units);
-    }
-  mp_micro_lock_release (&shared->put_lock);
-  if (G_LIKELY (place != NULL))
-    mp_ring_wake_getters (self, 1);
-  return place != NULL;
 }
 
 static MpRingStatus
@@ -239,6 +141,7 @@ put_once (MpRing *self,
   MpRingShared *shared = self->shared;
   MpRingStatus status = status_of_lock (mp_micro_lock_acquire (&shared->put_lock, deadline));
   guint64 head;
+  guint32 room = 0;
   guint8 *place = NULL;
 
   if (G_UNLIKELY (status != MP_RING_DONE))
@@ -253,14 +156,15 @@ put_once (MpRing *self,
     }
   if (G_LIKELY (status == MP_RING_DONE))
     {
-      place = find_place (self, head, need->units);
+      place = mp_ring_find_place (self, head, need->units, &room);
       if (place == NULL)
         status = mp_ring_make_room (self, head, need->units, &place);
+      mp_ring_note_room (self, head, room);
     }
   if (G_LIKELY (status == MP_RING_DONE))
     {
       write_records (place, records, n_records);
-      commit_put (self, head, need->items, need->units);
+      mp_ring_commit_put (shared, head, need->items, need->units);
     }
   mp_micro_lock_release (&shared->put_lock);
   return status;
@@ -347,7 +251,7 @@ find_messages (MpRing *self, guint64 tail, gsize wanted, guint64 *head)
   if (items == 0 || items < wanted || items > mp_ring_position (*head) - mp_ring_position (tail))
     {
       *head = atomic_load_explicit (&shared->head, memory_order_acquire);
-      atomic_store_explicit (&shared->head_cache, *head, memory_order_relaxed);
+      atomic_store_explicit (&shared->head_cache, *head, memory_order_release);
       items = mp_ring_items (*head) - mp_ring_items (tail);
     }
   if (items > mp_ring_position (*head) - mp_ring_position (tail))
@@ -376,7 +280,7 @@ take_from_class (MpRing *self, guint32 class_, guint64 *tail, guint64 head, Gett
       _Atomic uint32_t *header = (_Atomic uint32_t *) (gpointer) (memory + offset);
       uint32_t length = atomic_load_explicit (&header[0], memory_order_relaxed);
       uint32_t codec = atomic_load_explicit (&header[1], memory_order_relaxed);
-      guint64 units = units_for (length);
+      guint64 units = mp_ring_units_for (length);
 
       if (taken > 0 && atomic_load_explicit (&segment->closed, memory_order_acquire) &&
           position == atomic_load_explicit (&segment->end, memory_order_relaxed))
@@ -400,13 +304,6 @@ take_from_class (MpRing *self, guint32 class_, guint64 *tail, guint64 head, Gett
       taken++;
     }
   return MP_RING_DONE;
-}
-
-/* Under get_lock. */
-static inline void
-commit_get (MpRing *self, guint64 tail)
-{
-  atomic_store_explicit (&self->shared->tail, tail, memory_order_release);
 }
 
 /* One commit. @emptied: nothing was left. */
@@ -437,7 +334,7 @@ take_once (MpRing *self, Getting *getting, gint64 deadline, gboolean *emptied)
     status = take_from_class (self, class_, &tail, head, getting);
   if (getting->taken > before)
     {
-      commit_get (self, tail);
+      atomic_store_explicit (&shared->tail, tail, memory_order_release);
       *emptied = mp_ring_items (tail) == mp_ring_items (head);
     }
   mp_micro_lock_release (&shared->get_lock);
@@ -498,84 +395,6 @@ mp_ring_take (MpRing *self,
   if (n_taken != NULL)
     *n_taken = getting.taken;
   return status;
-}
-
-/* Under get_lock: the first message, if it is a usual one of at most @size bytes
- * in the segment where the consumers are. */
-static inline const _Atomic uint32_t *
-peek_quickly (MpRing *self, guint64 tail, guint64 head, gsize size, MessageHeader *header)
-{
-  MpRingShared *shared = self->shared;
-  guint32 position = mp_ring_position (tail), left = mp_ring_position (head) - position;
-  guint32 class_ = atomic_load_explicit (&shared->get_class, memory_order_relaxed);
-  const _Atomic uint32_t *words;
-  MpRingClass *segment;
-  guint8 *memory;
-  guint64 units;
-
-  if (G_UNLIKELY (class_ >= self->n_classes))
-    return NULL;
-  segment = &shared->classes[class_];
-  memory = atomic_load_explicit (&self->maps[class_], memory_order_acquire);
-  if (G_UNLIKELY (memory == NULL ||
-                  (atomic_load_explicit (&segment->closed, memory_order_acquire) != 0 &&
-                   position == atomic_load_explicit (&segment->end, memory_order_relaxed))))
-    return NULL;
-  words = (const _Atomic uint32_t *) (gpointer) (memory +
-                                                 (gsize) mp_ring_offset (self, class_, position) *
-                                                   MP_RING_UNIT);
-  header->length = atomic_load_explicit (&words[0], memory_order_relaxed);
-  header->codec = atomic_load_explicit (&words[1], memory_order_relaxed);
-  units = units_for (header->length);
-  if (G_UNLIKELY (header->length > size || units > left ||
-                  units > mp_ring_class_units (self, class_) || header->codec > MP_CODEC_JSON))
-    return NULL;
-  return words;
-}
-
-gboolean
-mp_ring_get_quickly (MpRing *self, guint8 *buffer, gsize size, gsize *length, MpCodec *codec)
-{
-  MpRingShared *shared = self->shared;
-  guint64 tail = atomic_load_explicit (&shared->tail, memory_order_relaxed);
-  guint64 head = atomic_load_explicit (&shared->head, memory_order_relaxed);
-  const _Atomic uint32_t *words = NULL;
-  MessageHeader header;
-  guint32 items;
-
-  if (mp_ring_items (tail) == mp_ring_items (head))
-    return FALSE;
-  if (G_UNLIKELY (!mp_micro_lock_try (&shared->get_lock)))
-    {
-      mp_micro_lock_forget ();
-      return FALSE;
-    }
-  tail = atomic_load_explicit (&shared->tail, memory_order_relaxed);
-  head = atomic_load_explicit (&shared->head_cache, memory_order_relaxed);
-  if (mp_ring_items (tail) == mp_ring_items (head))
-    {
-      head = atomic_load_explicit (&shared->head, memory_order_acquire);
-      atomic_store_explicit (&shared->head_cache, head, memory_order_relaxed);
-    }
-  items = mp_ring_items (head) - mp_ring_items (tail);
-  if (G_LIKELY (items != 0 && items <= mp_ring_position (head) - mp_ring_position (tail)))
-    words = peek_quickly (self, tail, head, size, &header);
-  if (G_LIKELY (words != NULL))
-    {
-      memcpy (buffer, (const guint8 *) &words[2], header.length);
-      commit_get (self,
-                  mp_ring_word (mp_ring_items (tail) + 1,
-                                mp_ring_position (tail) + (guint32) units_for (header.length)));
-    }
-  mp_micro_lock_release (&shared->get_lock);
-  if (G_UNLIKELY (words == NULL))
-    return FALSE;
-  *length = header.length;
-  *codec = (MpCodec) header.codec;
-  mp_ring_wake_putters (self, 1);
-  if (items == 1)
-    mp_ring_trim (self, (guint32) units_for (header.length));
-  return TRUE;
 }
 
 typedef struct

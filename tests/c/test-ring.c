@@ -276,6 +276,7 @@ test_chain (void)
   atomic_store (&near_wrap->shared->tail, word);
   atomic_store (&near_wrap->shared->head_cache, word);
   atomic_store (&near_wrap->shared->tail_cache, word);
+  atomic_store (&near_wrap->shared->put_limit, mp_ring_position (word));
   atomic_store (&near_wrap->shared->classes[0].start, G_MAXUINT32 - 30000);
   shuffle (near_wrap, 100 * 1000);
 }
@@ -425,7 +426,7 @@ assert_stays_sane (MpRing *ring)
     {
       MpRingStatus status;
       gsize length;
-      MpCodec codec;
+      guint codec;
 
       put (ring, data, (gsize) i * 1000, 0, 0);
       mp_ring_put_quickly (ring, data, 16, MP_CODEC_RAW);
