@@ -175,8 +175,117 @@ def process_start_fork_big(module, number):
     return value
 
 
+def per_turn(call, number):
+    """Nanoseconds of processor time that call(number) takes a turn: the median of five parts."""
+    call(number // 10)
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        call(number // 5)
+        times.append(time.process_time() - start)
+    return statistics.median(times) * 1e9 / (number // 5)
+
+
+def lock_pair(module, number, kind='Lock'):
+    """Nanoseconds to acquire and release a free lock."""
+    lock = getattr(module, kind)()
+
+    def turn(count):
+        acquire, release = lock.acquire, lock.release
+        for _ in range(count):
+            acquire()
+            release()
+
+    return per_turn(turn, number)
+
+
+def rlock_pair(module, number):
+    """Nanoseconds to acquire and release a free recursive lock."""
+    return lock_pair(module, number, 'RLock')
+
+
+def semaphore_pair(module, number):
+    """Nanoseconds to acquire and release a semaphore."""
+    return lock_pair(module, number, 'Semaphore')
+
+
+def value_read(module, number):
+    """Nanoseconds to read a value under its lock."""
+    value = module.Value('i', 3)
+
+    def turn(count):
+        for _ in range(count):
+            value.value
+
+    return per_turn(turn, number)
+
+
+def value_add(module, number):
+    """Nanoseconds to add one to a value under its lock."""
+    value = module.Value('q', 0)
+
+    def turn(count):
+        for _ in range(count):
+            with value.get_lock():
+                value.value += 1
+
+    return per_turn(turn, number)
+
+
+def answer_events(there, back, number):
+    """Set one event whenever the other one is set."""
+    for _ in range(number):
+        there.wait()
+        there.clear()
+        back.set()
+
+
+def event_round_trip(module, number):
+    """Median microseconds to wake another process by an event and be woken by it."""
+    there, back = module.Event(), module.Event()
+    process = module.Process(target=answer_events, args=(there, back, number + 10))
+    process.start()
+    times = []
+    for _ in range(number + 10):
+        start = time.perf_counter()
+        there.set()
+        back.wait()
+        times.append(time.perf_counter() - start)
+        back.clear()
+    process.join()
+    return statistics.median(times[10:]) * 1e6
+
+
+def meet(barrier, number):
+    """Meet the others at a barrier."""
+    for _ in range(number):
+        barrier.wait()
+
+
+def barrier_rate(module, number):
+    """How often a second eight processes meet."""
+    barrier = module.Barrier(8)
+    processes = [module.Process(target=meet, args=(barrier, number + 1)) for _ in range(7)]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    start = time.perf_counter()
+    meet(barrier, number)
+    seconds = time.perf_counter() - start
+    for process in processes:
+        process.join()
+    return number / seconds
+
+
 # function, what it is called, unit, how many, how many with --quick, peer, target ratio
 BENCHES = (
+    (lock_pair, 'Python Lock, acquire+release', 'ns', 1_000_000, 200_000, STDLIB, 1.0),
+    (rlock_pair, 'Python RLock, acquire+release', 'ns', 1_000_000, 200_000, STDLIB, 1.0),
+    (semaphore_pair, 'Python Semaphore, acquire+release', 'ns', 1_000_000, 200_000, STDLIB, 1.0),
+    (value_read, 'Python Value, read under its lock', 'ns', 500_000, 100_000, STDLIB, 1.0),
+    (value_add, 'Python Value += 1 under its lock', 'ns', 200_000, 50_000, STDLIB, 1.0),
+    (event_round_trip, 'Python Event, there and back', 'us', 3_000, 500, STDLIB, 1.0),
+    (barrier_rate, 'Python Barrier(8)', 'meetings/s', 2_000, 300, STDLIB, 3.0),
     (pool_map_single, 'Python Pool.map, chunksize=1', 'tasks/s', 100_000, 20_000, STDLIB, 3.0),
     (pool_map_default, 'Python Pool.map, default chunksize', 'tasks/s', 1_000_000, 200_000,
      STDLIB, 1.0),
@@ -230,7 +339,7 @@ def main():
                  for _ in range(tries)]
         ours, theirs = (statistics.median(side) for side in zip(*pairs))
         line = {'name': name, 'value': ours, 'unit': unit, 'peer': peer, 'peer_value': theirs,
-                'ratio': theirs / ours if unit in ('us', 'ms') else ours / theirs, 'tries': tries}
+                'ratio': theirs / ours if unit in ('ns', 'us', 'ms') else ours / theirs, 'tries': tries}
         if target:
             line['target_ratio'] = target
         print(json.dumps(line), flush=True)

@@ -203,6 +203,75 @@ def open_fds():
     return len(os.listdir('/proc/self/fd'))
 
 
+def put_reprs(queue, *objects):
+    """Send how objects describe themselves here."""
+    queue.put([repr(obj) for obj in objects])
+
+
+def release(lock):
+    """Release a lock that somebody else acquired."""
+    lock.release()
+
+
+def add_slowly(lock, value, number):
+    """Add one to a value that has no lock of its own, number times."""
+    for _ in range(number):
+        with lock:
+            seen = value.value
+            value.value = seen + 1
+
+
+def hold_for_ever(lock, ready):
+    """Acquire a lock, and never end."""
+    lock.acquire()
+    ready.set()
+    signal.pause()
+
+
+def try_acquire_and_release(lock, queue):
+    """Send whether a lock can be acquired, and what its release raises."""
+    got = lock.acquire(False)
+    try:
+        lock.release()
+        queue.put((got, None))
+    except Exception as error:
+        queue.put((got, type(error).__name__))
+
+
+def wait_for_number(condition, value, ready, number):
+    """Wait until a value has got that far."""
+    with condition:
+        ready.release()
+        if not condition.wait_for(lambda: value.value >= number, 20):
+            sys.exit(3)
+
+
+def wait_on(condition, ready):
+    """Wait until notified."""
+    with condition:
+        ready.release()
+        if not condition.wait(20):
+            sys.exit(3)
+
+
+def answer(there, back):
+    """Set one event when the other one is set."""
+    if there.wait(20):
+        back.set()
+
+
+def meet(barrier, queue, number):
+    """Meet the others at a barrier several times, and send the places."""
+    for _ in range(number):
+        queue.put(barrier.wait(20))
+
+
+def hold_at_barrier(barrier, ready):
+    """Wait at a barrier that is never complete."""
+    ready.set()
+    barrier.wait()
+
+
 def run_script(text, *arguments, **kwargs):
     """Run Python in a process that has nothing of this one; give (code, stdout, stderr)."""
     with tempfile.NamedTemporaryFile('w', suffix='.py') as file:

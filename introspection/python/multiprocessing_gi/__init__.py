@@ -21,6 +21,8 @@ from . import context
 from .context import Process
 from .pool import Pool
 from .queues import Queue, SimpleQueue
+from .sharedctypes import Array, RawArray, RawValue, Value
+from .synchronize import BoundedSemaphore, Barrier, Condition, Event, Lock, RLock, Semaphore
 from .process import active_children, current_process, parent_process
 from ._raw import (AuthenticationError, BufferTooShort, CancelledError, ProcessError,
                    TaskError, TimeoutError, WorkerDiedError)
@@ -40,13 +42,14 @@ set_executable = _default.set_executable
 set_forkserver_preload = _default.set_forkserver_preload
 set_start_method = _default.set_start_method
 
-__all__ = ["AuthenticationError", "BufferTooShort", "CancelledError", "Pool", "Process",
-           "ProcessError", "Queue", "SimpleQueue", "TaskError", "TimeoutError",
-           "WorkerDiedError", "active_children", "allow_connection_pickling", "context",
-           "cpu_count", "current_process", "freeze_support", "get_all_start_methods",
-           "get_context", "get_logger", "get_start_method", "log_to_stderr",
-           "parent_process", "reducer", "set_executable", "set_forkserver_preload",
-           "set_start_method"]
+__all__ = ["Array", "AuthenticationError", "Barrier", "BoundedSemaphore", "BufferTooShort",
+           "CancelledError", "Condition", "Event", "Lock", "Pool", "Process", "ProcessError",
+           "Queue", "RLock", "RawArray", "RawValue", "Semaphore", "SimpleQueue", "TaskError",
+           "TimeoutError", "Value", "WorkerDiedError", "active_children",
+           "allow_connection_pickling", "context", "cpu_count", "current_process",
+           "freeze_support", "get_all_start_methods", "get_context", "get_logger",
+           "get_start_method", "log_to_stderr", "parent_process", "reducer", "set_executable",
+           "set_forkserver_preload", "set_start_method"]
 
 # In a child the main module is known by both names.
 if "__main__" in _sys.modules:

@@ -34,6 +34,8 @@ _pickle_dumps = pickle.dumps
 _PLAIN_TYPES = {types.MethodType, type(list.append), type(int.__add__), functools.partial,
                 socket.socket}
 _reducers = getattr(ForkingPickler, "_extra_reducers", {})
+# Ours come first: for a ctypes type the standard library registers one of its own.
+_own_reducers = {}
 
 
 class _Pickler(pickle.Pickler):
@@ -49,14 +51,25 @@ _plain = False
 def _look_at_reducers():
     """Takes over what was registered in the meantime."""
     global _seen, _plain
-    _seen = len(_reducers), len(copyreg.dispatch_table)
-    _plain = _PLAIN_TYPES.issuperset(_reducers)
-    _Pickler.dispatch_table = {**copyreg.dispatch_table, **_reducers}
+    _seen = len(_reducers) + len(_own_reducers), len(copyreg.dispatch_table)
+    _plain = not _own_reducers and _PLAIN_TYPES.issuperset(_reducers)
+    _Pickler.dispatch_table = {**copyreg.dispatch_table, **_reducers, **_own_reducers}
+
+
+def register_own(kind, reduce):
+    """Makes reduce(obj) the way in which this package pickles what is of a type."""
+    _own_reducers[kind] = reduce
+
+
+def reduce_elsewhere(obj):
+    """What others have registered for an object with a reducer of ours, or None."""
+    reduce = _reducers.get(type(obj))
+    return None if reduce is None else reduce(obj)
 
 
 def dumps(obj):
     """Pickles with the reducers that were registered with ForkingPickler."""
-    if _seen != (len(_reducers), len(copyreg.dispatch_table)):
+    if _seen != (len(_reducers) + len(_own_reducers), len(copyreg.dispatch_table)):
         _look_at_reducers()
     if _plain:
         try:
@@ -71,7 +84,7 @@ def dumps(obj):
 
 def dump_all(objs):
     """The pickles of a sequence of objects."""
-    if _seen != (len(_reducers), len(copyreg.dispatch_table)):
+    if _seen != (len(_reducers) + len(_own_reducers), len(copyreg.dispatch_table)):
         _look_at_reducers()
     if _plain:
         try:

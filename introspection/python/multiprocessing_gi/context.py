@@ -53,6 +53,61 @@ class BaseContext:
         from .queues import SimpleQueue
         return SimpleQueue(ctx=self.get_context())
 
+    def Lock(self):
+        """A lock that any thread of any process may release."""
+        from .synchronize import Lock
+        return Lock(ctx=self.get_context())
+
+    def RLock(self):
+        """A lock that the thread which holds it may acquire again."""
+        from .synchronize import RLock
+        return RLock(ctx=self.get_context())
+
+    def Semaphore(self, value=1, *, recover=False):
+        """A semaphore; with recover, what a dead process had acquired comes back."""
+        from .synchronize import Semaphore
+        return Semaphore(value, ctx=self.get_context(), recover=recover)
+
+    def BoundedSemaphore(self, value=1, *, recover=False):
+        """A semaphore that never has more than it had at the start."""
+        from .synchronize import BoundedSemaphore
+        return BoundedSemaphore(value, ctx=self.get_context(), recover=recover)
+
+    def Condition(self, lock=None):
+        """A condition over a lock, a new RLock if none is given."""
+        from .synchronize import Condition
+        return Condition(lock, ctx=self.get_context())
+
+    def Event(self):
+        """A flag that can be waited for."""
+        from .synchronize import Event
+        return Event(ctx=self.get_context())
+
+    def Barrier(self, parties, action=None, timeout=None):
+        """A place where a number of threads and processes wait for each other."""
+        from .synchronize import Barrier
+        return Barrier(parties, action, timeout, ctx=self.get_context())
+
+    def RawValue(self, typecode_or_type, *args):
+        """A ctypes object in shared memory."""
+        from .sharedctypes import RawValue
+        return RawValue(typecode_or_type, *args)
+
+    def RawArray(self, typecode_or_type, size_or_initializer):
+        """A ctypes array in shared memory."""
+        from .sharedctypes import RawArray
+        return RawArray(typecode_or_type, size_or_initializer)
+
+    def Value(self, typecode_or_type, *args, lock=True):
+        """A ctypes object in shared memory, with a lock."""
+        from .sharedctypes import Value
+        return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
+
+    def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
+        """A ctypes array in shared memory, with a lock."""
+        from .sharedctypes import Array
+        return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
+
     def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
         """A pool of worker processes."""
         from .pool import Pool

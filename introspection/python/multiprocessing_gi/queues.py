@@ -5,18 +5,17 @@
 import types
 from queue import Empty, Full
 
-from . import util
-from ._raw import GLib, Mp, convert_error, deadline_after, is_mp_error, remaining_us
+from . import _primitives, util
+from ._raw import GLib, Mp, deadline_after, remaining_us
 from ._serialize import PICKLE, decode, dumps, loads, share, unshare
 
 __all__ = ["Queue", "SimpleQueue", "Empty", "Full"]
 
 _IN, _OUT = GLib.IOCondition.IN, GLib.IOCondition.OUT
 _EMPTY, _CLOSED, _CORRUPT = -1, -2, -3
-_ERROR_FULL, _ERROR_CLOSED = Mp.Error.FULL, Mp.Error.CLOSED
 
 
-class _QueueBase:
+class _QueueBase(_primitives.Queue):
     """An MpQueue with Python objects in it.
 
     Between Python processes items are pickles; an item that C or another language
@@ -30,24 +29,17 @@ class _QueueBase:
             raise OSError(error.message) from error
 
     def _attach(self, gobject):
-        self._gobject = gobject
+        super()._attach(gobject)
         self._closed = False
-        self._try_get = gobject.try_get_payload
-        self._put = gobject.put_payload
-
-    @property
-    def gobject(self):
-        """The Mp.raw.Queue behind it."""
-        return self._gobject
 
     @property
     def props(self):
         """The GObject's properties."""
-        return self._gobject.props
+        return self.gobject.props
 
     def connect(self, signal_name, callback, *args):
         """Connects to a signal of the GObject; the callback gets this object first."""
-        return self._gobject.connect(
+        return self.gobject.connect(
             signal_name, lambda _gobject, *values: callback(self, *values, *args))
 
     __class_getitem__ = classmethod(types.GenericAlias)
@@ -55,18 +47,12 @@ class _QueueBase:
     def _send(self, obj, deadline):
         """Puts the pickle of obj; False when there is no room in time."""
         data = dumps(obj)
-        while True:
-            try:
-                return self._put(data, PICKLE, 0, None)
-            except GLib.Error as error:
-                if is_mp_error(error, _ERROR_CLOSED):
-                    raise ValueError("the queue is closed") from None
-                if not is_mp_error(error, _ERROR_FULL):
-                    raise convert_error(error) from error
+        while not self._try_put(data, PICKLE):
             left = remaining_us(deadline)
             if left == 0:
                 return False
-            self._gobject.wait_ready(_OUT, left)
+            self.gobject.wait_ready(_OUT, left)
+        return True
 
     def _receive(self, deadline):
         """(data, codec) of the next item; codec is _EMPTY when there is none in time."""
@@ -81,7 +67,7 @@ class _QueueBase:
             left = remaining_us(deadline)
             if left == 0:
                 return data, codec
-            self._gobject.wait_ready(_IN, left)
+            self.gobject.wait_ready(_IN, left)
 
 
 class Queue(_QueueBase):
@@ -97,9 +83,9 @@ class Queue(_QueueBase):
 
     def __getstate__(self):
         state = self.__dict__.copy()
-        for name in ("_gobject", "_try_get", "_put", "_closed"):
-            del state[name]
-        return share(self, self._gobject), state
+        for name in ("_gobject", "_try_get", "_put_payload", "_closed"):
+            state.pop(name, None)
+        return share(self, self.gobject), state
 
     def __setstate__(self, state):
         handle, attributes = state
@@ -146,17 +132,17 @@ class Queue(_QueueBase):
 
     def qsize(self):
         """How many items are in the queue, exactly."""
-        return self._gobject.get_length()
+        return self.gobject.get_length()
 
     def empty(self):
         """Whether there is no item now."""
         if self._closed:
             raise OSError("the queue is closed")
-        return self._gobject.get_length() == 0
+        return self.gobject.get_length() == 0
 
     def full(self):
         """Whether an item would have to wait now."""
-        return 0 < self._maxsize <= self._gobject.get_length()
+        return 0 < self._maxsize <= self.gobject.get_length()
 
     def close(self):
         """Ends the use of the queue by this object; other processes are not concerned."""
@@ -178,7 +164,7 @@ class SimpleQueue(_QueueBase):
         super().__init__(0)
 
     def __getstate__(self):
-        return share(self, self._gobject)
+        return share(self, self.gobject)
 
     def __setstate__(self, handle):
         self._attach(unshare(handle))
@@ -201,7 +187,7 @@ class SimpleQueue(_QueueBase):
     def empty(self):
         """Whether there is no item now."""
         self._check_open()
-        return self._gobject.get_length() == 0
+        return self.gobject.get_length() == 0
 
     def close(self):
         """Ends the use of the queue by this object."""
