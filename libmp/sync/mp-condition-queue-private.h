@@ -44,11 +44,13 @@ typedef struct
  * process cannot take part. */
 gboolean mp_condition_queue_enter (const MpBlock *block, MpConditionWaiter *waiter, GError **error);
 /* Sleeps, without the lock. Anything but MP_WAIT_RESULT_DONE: no longer in the queue,
- * and not notified. */
+ * and not notified; but one that is @interruptible and was interrupted is still in it. */
 MpWaitResult mp_condition_queue_sleep (MpConditionWaiter *waiter,
                                        gint64 deadline,
                                        GCancellable *cancellable,
                                        gboolean interruptible);
+/* Leaves the queue: MP_WAIT_RESULT_DONE if it was notified meanwhile, else @result. */
+MpWaitResult mp_condition_queue_give_up (MpConditionWaiter *waiter, MpWaitResult result);
 /* What the notification was for is begun: it is not handed on any more. */
 void mp_condition_queue_leave (MpConditionWaiter *waiter);
 

@@ -275,8 +275,8 @@ hand_on (const MpBlock *block, uint32_t me)
 /* Sleeping */
 
 /* How it ended for one who gives up. */
-static MpWaitResult
-give_up (MpConditionWaiter *waiter, MpWaitResult result)
+MpWaitResult
+mp_condition_queue_give_up (MpConditionWaiter *waiter, MpWaitResult result)
 {
   return free_slot (waiter->slot, waiter->me | WAITING) ? result : MP_WAIT_RESULT_DONE;
 }
@@ -302,7 +302,9 @@ mp_condition_queue_sleep (MpConditionWaiter *waiter,
       result = mp_sync_sleep (&sleep, waiting);
     }
   mp_sync_sleep_end (&sleep);
-  return result == MP_WAIT_RESULT_DONE ? result : give_up (waiter, result);
+  if (result == MP_WAIT_RESULT_DONE || (interruptible && result == MP_WAIT_RESULT_INTERRUPTED))
+    return result;
+  return mp_condition_queue_give_up (waiter, result);
 }
 
 void

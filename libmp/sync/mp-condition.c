@@ -399,26 +399,38 @@ resume (MpCondition *self, guint depth, GError **error)
                             : mp_rlock_resume (self->rlock, depth, error);
 }
 
-/* Waiting. @error is set if the result is MP_WAIT_RESULT_FAILED. */
-static MpWaitResult
-wait_until (MpCondition *self,
-            gint64 deadline,
-            GCancellable *cancellable,
-            gboolean interruptible,
-            GError **error)
+/* A wait of this thread that a signal handler interrupted. */
+typedef struct
 {
+  MpCondition *condition; /* NULL: there is none */
+  uint32_t process;       /* a child of fork() has not begun it */
   MpConditionWaiter waiter;
-  MpWaitResult result;
-  gboolean resumed;
   guint depth;
+} Pending;
 
-  if (!check_held (self, error) || !mp_condition_queue_enter (&self->block, &waiter, error))
-    return MP_WAIT_RESULT_FAILED;
-  depth = suspend (self);
-  result = mp_condition_queue_sleep (&waiter, deadline, cancellable, interruptible);
-  resumed = resume (self, depth, error);
+static _Thread_local Pending pending;
+
+static gboolean
+is_waiting (MpCondition *self)
+{
+  return pending.condition == self &&
+         pending.process ==
+           mp_participants_get_self_word (mp_arena_get_participants (self->block.arena));
+}
+
+/* Takes the lock again after a wait that ended with @result. @error is set if that
+ * becomes MP_WAIT_RESULT_FAILED. */
+static MpWaitResult
+end_wait (MpCondition *self,
+          MpConditionWaiter *waiter,
+          guint depth,
+          MpWaitResult result,
+          GError **error)
+{
+  gboolean resumed = resume (self, depth, error);
+
   if (result == MP_WAIT_RESULT_DONE)
-    mp_condition_queue_leave (&waiter);
+    mp_condition_queue_leave (waiter);
   return resumed ? result : MP_WAIT_RESULT_FAILED;
 }
 
@@ -446,7 +458,10 @@ wait_until (MpCondition *self,
 gboolean
 mp_condition_wait (MpCondition *self, gint64 timeout_us, GCancellable *cancellable, GError **error)
 {
+  gint64 deadline = mp_deadline_new (timeout_us);
+  MpConditionWaiter waiter;
   MpWaitResult result;
+  guint depth;
 
   g_return_val_if_fail (MP_IS_READY_CONDITION (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
@@ -454,7 +469,11 @@ mp_condition_wait (MpCondition *self, gint64 timeout_us, GCancellable *cancellab
 
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
-  result = wait_until (self, mp_deadline_new (timeout_us), cancellable, FALSE, error);
+  if (!check_held (self, error) || !mp_condition_queue_enter (&self->block, &waiter, error))
+    return FALSE;
+  depth = suspend (self);
+  result = mp_condition_queue_sleep (&waiter, deadline, cancellable, FALSE);
+  result = end_wait (self, &waiter, depth, result, error);
   if (result != MP_WAIT_RESULT_DONE && result != MP_WAIT_RESULT_FAILED)
     mp_sync_set_error (error, result, cancellable, &self->block, "The condition was not notified");
   return result == MP_WAIT_RESULT_DONE;
@@ -467,18 +486,64 @@ mp_condition_wait (MpCondition *self, gint64 timeout_us, GCancellable *cancellab
  *
  * Like [method@Mp.Condition.wait], but returns early when a signal handler ran in
  * this thread: for bindings whose language then wants to act on the signal. The lock
- * is held then, too, and the place in the queue is lost; no notification is.
+ * is not held then, and the thread still waits, so that no notification is lost. It
+ * has to call this function again, with what is left of the time, or
+ * [method@Mp.Condition.stop_waiting].
  *
- * Returns: an [enum@Mp.WaitResult]
+ * Returns: an [enum@Mp.WaitResult]; %MP_WAIT_RESULT_FAILED if the lock was not held or
+ *   too many wait, and nothing happened
  *
  * Since: 0.1
  */
 int
 mp_condition_wait_interruptible (MpCondition *self, gint64 timeout_us)
 {
+  gint64 deadline = mp_deadline_new (timeout_us);
+  MpWaitResult result;
+
   g_return_val_if_fail (MP_IS_READY_CONDITION (self), MP_WAIT_RESULT_FAILED);
 
-  return (int) wait_until (self, mp_deadline_new (timeout_us), NULL, TRUE, NULL);
+  if (!is_waiting (self))
+    {
+      MpParticipants *participants = mp_arena_get_participants (self->block.arena);
+      Pending begun = { .condition = self,
+                        .process = mp_participants_get_self_word (participants) };
+
+      if (!check_held (self, NULL) || !mp_condition_queue_enter (&self->block, &begun.waiter, NULL))
+        return MP_WAIT_RESULT_FAILED;
+      begun.depth = suspend (self);
+      pending = begun;
+    }
+  result = mp_condition_queue_sleep (&pending.waiter, deadline, NULL, TRUE);
+  if (result == MP_WAIT_RESULT_INTERRUPTED)
+    return (int) result;
+  pending.condition = NULL;
+  return (int) end_wait (self, &pending.waiter, pending.depth, result, NULL);
+}
+
+/**
+ * mp_condition_stop_waiting:
+ * @self: a condition
+ *
+ * Ends a wait of this thread that [method@Mp.Condition.wait_interruptible] left when a
+ * signal handler ran, and takes the lock again. Does nothing if there is none.
+ *
+ * Returns: whether it was notified meanwhile
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_condition_stop_waiting (MpCondition *self)
+{
+  MpWaitResult result;
+
+  g_return_val_if_fail (MP_IS_READY_CONDITION (self), FALSE);
+
+  if (!is_waiting (self))
+    return FALSE;
+  pending.condition = NULL;
+  result = mp_condition_queue_give_up (&pending.waiter, MP_WAIT_RESULT_TIMED_OUT);
+  return end_wait (self, &pending.waiter, pending.depth, result, NULL) == MP_WAIT_RESULT_DONE;
 }
 
 /* Notifying */

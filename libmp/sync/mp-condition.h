@@ -32,6 +32,8 @@ gboolean mp_condition_wait (MpCondition *self,
 MP_AVAILABLE_IN_ALL
 int mp_condition_wait_interruptible (MpCondition *self, gint64 timeout_us);
 MP_AVAILABLE_IN_ALL
+gboolean mp_condition_stop_waiting (MpCondition *self);
+MP_AVAILABLE_IN_ALL
 gboolean mp_condition_notify_one (MpCondition *self, GError **error);
 MP_AVAILABLE_IN_ALL
 gboolean mp_condition_notify_many (MpCondition *self, guint n, GError **error);

@@ -453,6 +453,7 @@ on_signal (int number)
 {
 }
 
+/* Goes on waiting after a signal, which it has not seen before step is 2; or stops. */
 static int
 wait_interrupted (gpointer data)
 {
@@ -464,30 +465,52 @@ wait_interrupted (gpointer data)
   if (mp_condition_wait_interruptible (self->condition, -1) != MP_WAIT_RESULT_INTERRUPTED)
     return 1;
   atomic_store (&shared->step, 1);
-  if (mp_condition_wait_interruptible (self->condition, -1) != MP_WAIT_RESULT_DONE)
-    return 2;
+  while (atomic_load (&shared->step) == 1)
+    g_thread_yield ();
+  if (atomic_load (&shared->step) == 2)
+    {
+      if (mp_condition_wait_interruptible (self->condition, -1) != MP_WAIT_RESULT_DONE)
+        return 2;
+    }
+  else if (mp_condition_stop_waiting (self->condition) != (atomic_load (&shared->step) == 3))
+    return 3;
+  if (mp_condition_stop_waiting (self->condition))
+    return 4;
   release (self);
   return 0;
 }
 
 static void
-test_interrupted (void)
+check_interrupted (guint step)
 {
   Fixture fixture;
   GPid pid;
 
-  g_test_summary ("A signal handler ends the wait; the lock is held then");
   fixture_init (&fixture, TRUE);
+  atomic_store (&shared->step, 0);
   pid = test_fork (wait_interrupted, &fixture);
   wait_n_waiters (&fixture, 1);
   test_wait_state (pid, 'S');
   g_assert_no_errno (kill (pid, SIGUSR1));
   while (atomic_load (&shared->step) == 0)
     g_thread_yield ();
-  wait_n_waiters (&fixture, 1);
-  notify (&fixture, 1);
+  /* The lock is free, and it counts although it does something else. */
+  g_assert_cmpuint (mp_condition_get_n_waiters (fixture.condition), ==, 1);
+  if (step != 4)
+    notify (&fixture, 1);
+  atomic_store (&shared->step, step);
   g_assert_cmpint (test_join (pid), ==, 0);
+  g_assert_cmpuint (mp_condition_get_n_waiters (fixture.condition), ==, 0);
   fixture_clear (&fixture);
+}
+
+static void
+test_interrupted (void)
+{
+  g_test_summary ("A signal handler interrupts the wait, and no notification is lost meanwhile");
+  check_interrupted (2);
+  check_interrupted (3);
+  check_interrupted (4);
 }
 
 static int
