@@ -95,7 +95,12 @@ mp_arena_map_chunk (MpArena *self, guint32 number)
                                first_chunk (self) + (guint64) offset * MP_ARENA_UNIT,
                                chunk->length);
   if (chunk->map == NULL)
-    return NULL;
+    {
+      /* Beyond the end of the file is nonsense, anything else a lack of room. */
+      if (errno != EFAULT)
+        errno = ENOMEM;
+      return NULL;
+    }
   chunk->objects = chunk->map + objects;
   chunk->metadata_length = n_slots * metadata_size (class_);
   chunk->class_ = class_;

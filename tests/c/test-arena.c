@@ -175,7 +175,12 @@ test_too_big (void)
   g_assert_cmpuint (mp_arena_get_n_blocks (arena), ==, 0);
 }
 
-#define MILLION 1000000
+/* @n, but fewer under valgrind. */
+static guint
+many (guint n)
+{
+  return g_getenv ("MP_TEST_SLOW") != NULL ? n / 20 : n;
+}
 
 /* Processor time in nanoseconds: the machine may have other things to do. */
 static gint64
@@ -190,21 +195,22 @@ get_time (void)
 static void
 test_million (void)
 {
+  const guint n = many (1000000);
   g_autoptr (MpArena) arena = new_arena ();
-  g_autofree MpBlock *blocks = g_new0 (MpBlock, MILLION);
+  g_autofree MpBlock *blocks = g_new0 (MpBlock, n);
   guint n_fds = test_count_fds ();
   gint64 start = get_time (), made, paired, cleared;
 
   g_test_summary ("A million blocks cost one descriptor");
-  for (guint i = 0; i < MILLION; i++)
+  for (guint i = 0; i < n; i++)
     {
       blocks[i] = new_block (arena, 64);
       *(guint32 *) blocks[i].memory = i;
     }
   made = get_time ();
   g_assert_cmpuint (test_count_fds (), ==, n_fds);
-  g_assert_cmpuint (mp_arena_get_n_blocks (arena), ==, MILLION);
-  for (guint i = 0; i < MILLION; i++)
+  g_assert_cmpuint (mp_arena_get_n_blocks (arena), ==, n);
+  for (guint i = 0; i < n; i++)
     {
       MpBlock block = new_block (arena, 64);
 
@@ -214,25 +220,25 @@ test_million (void)
   g_assert_cmpuint (mp_arena_sweep (arena), ==, 0);
   g_test_message ("64 bytes: new %.0f ns, new and clear %.0f ns, sweep %.1f ns, "
                   "%.1f bytes of memory and %.1f of the file each",
-                  (double) (made - start) / MILLION,
-                  (double) (paired - made) / MILLION,
-                  (double) (get_time () - paired) / MILLION,
-                  (double) get_memory (arena) / MILLION,
-                  (double) mp_arena_get_file_size (arena) / MILLION);
+                  (double) (made - start) / n,
+                  (double) (paired - made) / n,
+                  (double) (get_time () - paired) / n,
+                  (double) get_memory (arena) / n,
+                  (double) mp_arena_get_file_size (arena) / n);
   cleared = get_time ();
-  for (guint i = 0; i < MILLION; i++)
+  for (guint i = 0; i < n; i++)
     {
       g_assert_cmpuint (*(guint32 *) blocks[i].memory, ==, i);
       mp_block_clear (&blocks[i]);
     }
-  g_test_message ("clear %.0f ns", (double) (get_time () - cleared) / MILLION);
+  g_test_message ("clear %.0f ns", (double) (get_time () - cleared) / n);
   g_assert_cmpuint (mp_arena_get_n_blocks (arena), ==, 0);
 }
 
 static void
 test_handles (void)
 {
-  const guint n = 100000;
+  const guint n = many (100000);
   g_autoptr (MpArena) arena = new_arena ();
   g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
   g_autofree MpBlock *blocks = g_new0 (MpBlock, n);
