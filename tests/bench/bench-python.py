@@ -19,6 +19,7 @@ import time
 WORKERS = 2
 LIBMP = 'multiprocessing_gi'
 STDLIB = 'multiprocessing'
+LESS_IS_BETTER = ('ns', 'us', 'ms')
 
 
 def same(value):
@@ -339,7 +340,8 @@ def main():
                  for _ in range(tries)]
         ours, theirs = (statistics.median(side) for side in zip(*pairs))
         line = {'name': name, 'value': ours, 'unit': unit, 'peer': peer, 'peer_value': theirs,
-                'ratio': theirs / ours if unit in ('ns', 'us', 'ms') else ours / theirs, 'tries': tries}
+                'ratio': theirs / ours if unit in LESS_IS_BETTER else ours / theirs,
+                'tries': tries}
         if target:
             line['target_ratio'] = target
         print(json.dumps(line), flush=True)

@@ -133,7 +133,8 @@ class TestValues(unittest.TestCase):
             context = mp.get_context(method)
             value, array = context.Value('q', 0), context.Array('d', [1, 2, 3])
             point = context.Value(Point3, 1, 2, 3)
-            processes = [context.Process(target=bump, args=(value, context.Array('i', 2), point, 300))
+            other = context.Array('i', 2)
+            processes = [context.Process(target=bump, args=(value, other, point, 300))
                          for _ in range(3)]
             processes.append(context.Process(target=bump, args=(value, array, point, 100)))
             for process in processes:

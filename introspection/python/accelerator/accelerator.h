@@ -14,7 +14,7 @@
  * which keeps it. */
 typedef struct
 {
-  PyObject_HEAD
+  PyObject base;
   gpointer gobject; /* NULL until _attach() */
   PyObject *wrapper;
 } AcceleratorObject;

@@ -98,10 +98,7 @@ acquire_slowly (gpointer gobject,
       METH_FASTCALL | METH_KEYWORDS,                                                               \
       "acquire($self, /, block=True, timeout=None)\n--\n\n"                                        \
       "Acquires it, waiting for timeout seconds at most; gives whether it did." },                 \
-    { "release",                                                                                   \
-      name##_release,                                                                              \
-      METH_NOARGS,                                                                                 \
-      "release($self, /)\n--\n\nReleases it." },                                                   \
+    { "release", name##_release, METH_NOARGS, "release($self, /)\n--\n\nReleases it." },           \
     { "__enter__", name##_enter, METH_NOARGS, NULL },                                              \
     { "__exit__", (PyCFunction) (void *) name##_exit, METH_FASTCALL, NULL },                       \
     { NULL, NULL, 0, NULL },                                                                       \

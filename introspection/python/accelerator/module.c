@@ -145,9 +145,7 @@ collect_arguments (PyObject *const *args, Py_ssize_t n, PyObject *names, PyObjec
 
       if (place < 0)
         {
-          PyErr_Format (PyExc_TypeError,
-                        "'%U' is an invalid keyword argument for acquire()",
-                        name);
+          PyErr_Format (PyExc_TypeError, "'%U' is an invalid keyword argument for acquire()", name);
           return FALSE;
         }
       if (values[place] != NULL)

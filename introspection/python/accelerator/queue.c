@@ -19,8 +19,7 @@ static gboolean
 put (gpointer queue, const Py_buffer *data, guint codec, GError **error)
 {
   PyThreadState *state = data->len < LONG ? NULL : PyEval_SaveThread ();
-  gboolean done =
-    mp_queue_put_payload (queue, data->buf, (gsize) data->len, codec, 0, NULL, error);
+  gboolean done = mp_queue_put_payload (queue, data->buf, (gsize) data->len, codec, 0, NULL, error);
 
   if (state != NULL)
     PyEval_RestoreThread (state);
@@ -59,7 +58,7 @@ queue_try_put (PyObject *self, PyObject *const *args, Py_ssize_t n)
     Py_RETURN_TRUE;
   if (!g_error_matches (error, MP_ERROR, MP_ERROR_FULL))
     {
-      PyObject *type = g_error_matches (error, MP_ERROR, MP_ERROR_CLOSED) ? PyExc_ValueError
+      PyObject *type = g_error_matches (error, MP_ERROR, MP_ERROR_CLOSED)  ? PyExc_ValueError
                        : g_error_matches (error, MP_ERROR, MP_ERROR_LIMIT) ? PyExc_MemoryError
                                                                            : PyExc_OSError;
 
@@ -82,7 +81,10 @@ queue_try_get (PyObject *self, PyObject *nothing)
   if (queue == NULL)
     return accelerator_complain (self);
   data = mp_queue_try_get_payload (queue, &length, &codec);
-  return Py_BuildValue ("(y#i)", data != NULL ? (const char *) data : "", (Py_ssize_t) length, codec);
+  return Py_BuildValue ("(y#i)",
+                        data != NULL ? (const char *) data : "",
+                        (Py_ssize_t) length,
+                        codec);
 }
 
 static PyMethodDef methods[] = {

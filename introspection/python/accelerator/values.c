@@ -11,7 +11,7 @@
 
 typedef struct
 {
-  PyObject_HEAD
+  PyObject base;
   PyObject *object;
   PyObject *lock;
 } Synchronized;
@@ -73,12 +73,9 @@ static PyMemberDef synchronized_members[] = {
 };
 
 static PyType_Slot synchronized_slots[] = {
-  { Py_tp_init, synchronized_init },
-  { Py_tp_members, synchronized_members },
-  { Py_tp_traverse, synchronized_traverse },
-  { Py_tp_clear, synchronized_clear },
-  { Py_tp_dealloc, synchronized_dealloc },
-  { 0, NULL },
+  { Py_tp_init, synchronized_init },         { Py_tp_members, synchronized_members },
+  { Py_tp_traverse, synchronized_traverse }, { Py_tp_clear, synchronized_clear },
+  { Py_tp_dealloc, synchronized_dealloc },   { 0, NULL },
 };
 
 static PyType_Spec synchronized_spec = { "_multiprocessing_gi.Synchronized",
@@ -92,7 +89,7 @@ static PyType_Spec synchronized_spec = { "_multiprocessing_gi.Synchronized",
 
 typedef struct
 {
-  PyObject_HEAD
+  PyObject base;
   PyObject *name;
 } LockedAttribute;
 
@@ -161,8 +158,7 @@ attribute_get (PyObject *self, PyObject *instance, PyObject *owner)
   lock = ((Synchronized *) instance)->lock;
   if (acquire (lock) != 0)
     return NULL;
-  result =
-    PyObject_GetAttr (((Synchronized *) instance)->object, ((LockedAttribute *) self)->name);
+  result = PyObject_GetAttr (((Synchronized *) instance)->object, ((LockedAttribute *) self)->name);
   if (release (lock) != 0)
     Py_CLEAR (result);
   return result;
