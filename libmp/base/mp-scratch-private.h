@@ -29,7 +29,8 @@ mp_scratch_reserve (gsize size)
 {
   MpScratch *self = &mp_scratch;
 
-  if (G_LIKELY (size <= self->size && self->size <= 256 * 1024))
+  /* Nothing at all has no place yet. */
+  if (G_LIKELY (size <= self->size && self->size - 1 < 256 * 1024))
     return self->data;
   return mp_scratch_resize (size);
 }

@@ -28,7 +28,7 @@ mp_scratch_resize (gsize size)
   guint8 *data;
 
   self->n_small = size <= self->size / 16 ? self->n_small + 1 : 0;
-  if (size <= self->size && self->n_small < MAX_SMALL)
+  if (self->data != NULL && size <= self->size && self->n_small < MAX_SMALL)
     return self->data;
   while (wanted < size && wanted <= G_MAXSIZE / 2)
     wanted *= 2;
