@@ -583,6 +583,33 @@ mp_shareable_list_set_item (MpShareableList *self, gint64 index, GVariant *value
   return TRUE;
 }
 
+/**
+ * mp_shareable_list_get_room:
+ * @self: a list
+ * @index: which item; negative from the end: -1 is the last one
+ * @error: return location for an error
+ *
+ * How long a text or bytes can be that replace an item. It never changes.
+ *
+ * Returns: the room in bytes, or -1 with @error set:
+ *   [error@Mp.Error.INVALID_ARGUMENT] if there is no such item, [error@Mp.Error.CORRUPT]
+ *
+ * Since: 0.1
+ */
+gint64
+mp_shareable_list_get_room (MpShareableList *self, gint64 index, GError **error)
+{
+  guint64 found;
+  Place place;
+
+  g_return_val_if_fail (MP_IS_READY_SHAREABLE_LIST (self), -1);
+  g_return_val_if_fail (error == NULL || *error == NULL, -1);
+
+  if (!find_index (self, index, &found, error) || !find_place (self, found, &place, error))
+    return -1;
+  return (gint64) place.capacity;
+}
+
 /* The first item from @start on that is @value, or the length; -1 with @error set. */
 static gint64
 search (MpShareableList *self,

@@ -38,6 +38,8 @@ gboolean mp_shareable_list_set_item (MpShareableList *self,
                                      GVariant *value,
                                      GError **error);
 MP_AVAILABLE_IN_ALL
+gint64 mp_shareable_list_get_room (MpShareableList *self, gint64 index, GError **error);
+MP_AVAILABLE_IN_ALL
 gint64 mp_shareable_list_count (MpShareableList *self, GVariant *value, GError **error);
 MP_AVAILABLE_IN_ALL
 gint64 mp_shareable_list_index (MpShareableList *self, GVariant *value, GError **error);
