@@ -5,12 +5,15 @@
  *
  *   bit 0       BROKEN
  *   bit 1       SLEEPERS: who changes the state has to wake
- *   bits 2-31   the number of the cycle
+ *   bit 2       RESETTING: broken by a reset, which whoever comes next completes
+ *   bits 3-31   the number of the cycle
  *   bits 32-63  how often it was reset
  *
  * A cycle ends in one of two ways, and one compare-and-exchange decides which: the
  * next one begins because all have come, or it is BROKEN. Broken it stays until it is
- * reset: the cycle is put down as one that was broken, and then the next one begins. So
+ * reset: the cycle is put down as one that was broken, and then the next one begins. A
+ * reset that breaks it says so in the same step: who was waiting may be back before the
+ * next cycle has begun, and must find no broken barrier. So
  * whoever wakes late can see how its own cycle ended, whatever happened since, and
  * nobody has to wait until all have gone.
  *
@@ -36,8 +39,9 @@
 
 #define BROKEN 1u
 #define SLEEPERS 2u
-#define CYCLE_SHIFT 2
-#define CYCLE_MASK 0x3fffffffu
+#define RESETTING 4u
+#define CYCLE_SHIFT 3
+#define CYCLE_MASK 0x1fffffffu
 #define LEFT 0x80000000u
 
 /* Of two times so many places each sleeper asks after each slice. */
@@ -282,41 +286,53 @@ mp_barrier_site_break (MpBarrierSite *self, const MpBarrierArrival *arrival)
   return break_cycle (self, arrival->cycle);
 }
 
+/* Begins the next cycle after the broken one of the state @seen, unless somebody else
+ * has done so meanwhile. */
+static void
+complete_reset (MpBarrierSite *self, uint64_t seen)
+{
+  uint32_t n_resets = get_n_resets (seen), cycle = get_cycle (seen);
+  _Atomic uint32_t *broken = get_broken (self, n_resets);
+  uint32_t old = atomic_load (broken);
+
+  /* Is the one that was read still to be replaced by this one? */
+  if (atomic_load (&self->shared->state) != seen)
+    return;
+  atomic_compare_exchange_strong (broken, &old, cycle);
+  change_state (self, &seen, make_state (n_resets + 1, cycle + 1));
+}
+
 void
 mp_barrier_site_abort (MpBarrierSite *self)
 {
   uint64_t seen = atomic_load (&self->shared->state);
 
-  while ((seen & BROKEN) == 0 &&
-         !change_state (self, &seen, (seen | BROKEN) & ~(uint64_t) SLEEPERS))
-    ;
+  for (;;)
+    {
+      if ((seen & RESETTING) != 0)
+        complete_reset (self, seen);
+      else if ((seen & BROKEN) != 0 ||
+               change_state (self, &seen, (seen | BROKEN) & ~(uint64_t) SLEEPERS))
+        return;
+      seen = atomic_load (&self->shared->state);
+    }
 }
 
 void
 mp_barrier_site_reset (MpBarrierSite *self)
 {
   uint64_t seen = atomic_load (&self->shared->state);
+  uint32_t n_resets = get_n_resets (seen);
 
-  for (;;)
+  /* Somebody else's reset at the same time is as good. */
+  while (get_n_resets (seen) == n_resets)
     {
-      uint32_t n_resets = get_n_resets (seen), cycle = get_cycle (seen);
-      _Atomic uint32_t *broken = get_broken (self, n_resets);
-      uint32_t old = atomic_load (broken);
-
-      if ((seen & BROKEN) == 0)
-        {
-          if (count_filled (self, cycle) == 0)
-            return;
-          break_cycle (self, cycle);
-        }
-      /* Is the one that was read still to be replaced by this one? Another one that
-       * resets it may have done so. */
-      else if (atomic_load (&self->shared->state) == seen)
-        {
-          atomic_compare_exchange_strong (broken, &old, cycle);
-          if (change_state (self, &seen, make_state (n_resets + 1, cycle + 1)))
-            return;
-        }
+      if ((seen & BROKEN) != 0)
+        complete_reset (self, seen);
+      else if (count_filled (self, get_cycle (seen)) == 0)
+        return;
+      else
+        change_state (self, &seen, (seen | BROKEN | RESETTING) & ~(uint64_t) SLEEPERS);
       seen = atomic_load (&self->shared->state);
     }
 }
@@ -324,7 +340,7 @@ mp_barrier_site_reset (MpBarrierSite *self)
 gboolean
 mp_barrier_site_is_broken (MpBarrierSite *self)
 {
-  return (atomic_load (&self->shared->state) & BROKEN) != 0;
+  return (atomic_load (&self->shared->state) & (BROKEN | RESETTING)) == BROKEN;
 }
 
 guint
@@ -436,6 +452,11 @@ mp_barrier_site_arrive (MpBarrierSite *self,
       uint64_t state = atomic_load (&self->shared->state);
       MpWaitResult result;
 
+      if ((state & RESETTING) != 0)
+        {
+          complete_reset (self, state);
+          continue;
+        }
       if ((state & BROKEN) != 0)
         return MP_WAIT_RESULT_BROKEN;
       arrival->cycle = get_cycle (state);

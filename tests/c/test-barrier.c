@@ -647,6 +647,55 @@ test_handle (void)
   g_assert_true (mp_barrier_get_broken (barrier));
 }
 
+#define N_RESETTERS 5
+#define N_RESETS 100
+
+/* One resets while the others wait; they come again at once. Gives the number of waits
+ * that did not end as they have to. */
+static gpointer
+reset_or_wait (gpointer data)
+{
+  MpBarrier *barrier = data;
+  guint n_wrong = 0;
+
+  for (int i = 0; i < N_RESETS; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      guint index = G_MAXUINT;
+
+      n_wrong += !mp_barrier_wait (barrier, 20 * G_USEC_PER_SEC, NULL, &index, NULL);
+      if (index == N_RESETTERS / 2)
+        {
+          while (mp_barrier_get_n_waiting (barrier) < N_RESETTERS - 1)
+            g_thread_yield ();
+          mp_barrier_reset (barrier);
+        }
+      else
+        {
+          n_wrong += mp_barrier_wait (barrier, 20 * G_USEC_PER_SEC, NULL, NULL, &error);
+          n_wrong += !g_error_matches (error, MP_ERROR, MP_ERROR_BROKEN_BARRIER);
+        }
+      n_wrong += !mp_barrier_wait (barrier, 20 * G_USEC_PER_SEC, NULL, NULL, NULL);
+      if (n_wrong != 0)
+        mp_barrier_abort (barrier);
+    }
+  return GUINT_TO_POINTER (n_wrong);
+}
+
+static void
+test_reset_and_again (void)
+{
+  g_autoptr (MpBarrier) barrier = mp_barrier_new (N_RESETTERS, NULL);
+  GThread *threads[N_RESETTERS];
+
+  g_test_summary ("Who was waiting at a reset can come again at once");
+  for (int i = 0; i < N_RESETTERS; i++)
+    threads[i] = g_thread_new ("resetter", reset_or_wait, barrier);
+  for (int i = 0; i < N_RESETTERS; i++)
+    g_assert_cmpuint (GPOINTER_TO_UINT (g_thread_join (threads[i])), ==, 0);
+  g_assert_false (mp_barrier_get_broken (barrier));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -666,5 +715,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/barrier/interrupted", test_interrupted);
   g_test_add_func ("/mp/barrier/handle", test_handle);
   g_test_add_func ("/mp/barrier/threads", test_threads);
+  g_test_add_func ("/mp/barrier/reset-and-again", test_reset_and_again);
   return g_test_run ();
 }
