@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # SPDX-FileCopyrightText: 2026 the libmp authors
-"""check.py START-METHOD [--update] [--jobs N]: CPython's tests that have to pass.
+"""check.py START-METHOD [--update [--area AREAS]] [--jobs N]: CPython's tests that have to pass.
 
 Prints TAP. With --update it runs every test of the delivered areas instead, and
 adds to expected.json those that pass.
@@ -17,7 +17,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXPECTED = os.path.join(HERE, "expected.json")
 MODULE = "multiprocessing_gi"
-AREAS = "process|pool|queue|main|context|logging"
+AREAS = "process|pool|queue|main|context|logging|sync|sharedctypes|shared_memory"
 KINDS = "public,protocol"
 
 
@@ -75,9 +75,9 @@ def check(method, jobs):
     return 1 if bad else 0
 
 
-def update(method, jobs):
+def update(method, jobs, areas):
     """Add what passes to the expected tests."""
-    report = run_suite(method, jobs, ["--area", AREAS])
+    report = run_suite(method, jobs, ["--area", areas])
     if report is None:
         return 1
     expected = load("expected.json")
@@ -96,8 +96,11 @@ def main():
     parser.add_argument("method", choices=("forkserver", "spawn", "fork"))
     parser.add_argument("--update", action="store_true")
     parser.add_argument("--jobs", type=int, default=max(2, os.cpu_count() or 2))
+    parser.add_argument("--area", default=AREAS, help="with --update, only these areas")
     arguments = parser.parse_args()
-    return (update if arguments.update else check)(arguments.method, arguments.jobs)
+    if arguments.update:
+        return update(arguments.method, arguments.jobs, arguments.area)
+    return check(arguments.method, arguments.jobs)
 
 
 if __name__ == "__main__":
