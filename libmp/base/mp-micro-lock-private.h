@@ -42,6 +42,9 @@ extern _Thread_local MpMicroLockThread mp_micro_lock_thread
   __attribute__ ((tls_model ("initial-exec"), visibility ("hidden")));
 
 void mp_micro_lock_setup_thread (void);
+/* Before memory with such locks is used: MP_ERROR_NOT_SUPPORTED where the kernel
+ * does not do its part, as under an emulator of user programs. */
+gboolean mp_micro_lock_check (GError **error);
 MpMicroLockResult mp_micro_lock_acquire_slow (MpMicroLock *lock, gint64 deadline);
 void mp_micro_lock_wake (MpMicroLock *lock);
 

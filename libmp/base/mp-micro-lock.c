@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "mp-clock-private.h"
+#include "mp-error.h"
 #include "mp-futex-private.h"
 
 #define SPINS 100
@@ -34,8 +35,8 @@ watch_forks (void)
   pthread_atfork (NULL, NULL, forget_thread);
 }
 
-void
-mp_micro_lock_setup_thread (void)
+static gboolean
+setup_thread (void)
 {
   struct robust_list_head *list = NULL;
   size_t size = 0;
@@ -44,11 +45,33 @@ mp_micro_lock_setup_thread (void)
     {
       own_list.list.next = &own_list.list;
       if (syscall (SYS_set_robust_list, &own_list, sizeof own_list) != 0)
-        g_error ("The kernel has no robust futexes");
+        return FALSE;
       list = &own_list;
     }
   mp_micro_lock_thread.list = list;
   mp_micro_lock_thread.tid = (uint32_t) syscall (SYS_gettid);
+  return TRUE;
+}
+
+void
+mp_micro_lock_setup_thread (void)
+{
+  /* Who shares something has asked before. */
+  if (!setup_thread ())
+    g_error ("The kernel has no robust futexes");
+}
+
+gboolean
+mp_micro_lock_check (GError **error)
+{
+  if (G_LIKELY (mp_micro_lock_thread.tid != 0) || setup_thread ())
+    return TRUE;
+  g_set_error_literal (error,
+                       MP_ERROR,
+                       MP_ERROR_NOT_SUPPORTED,
+                       "The kernel, or what stands in its place, has no robust futexes: nothing "
+                       "that several processes change can be shared");
+  return FALSE;
 }
 
 gboolean

@@ -46,6 +46,8 @@ ring_open (MpRing *self, GError **error)
   guint64 max_items = parameters[MP_RING_PARAMETER_MAX_ITEMS];
   guint64 max_bytes = parameters[MP_RING_PARAMETER_MAX_BYTES];
 
+  if (!mp_micro_lock_check (error))
+    return FALSE;
   if (!is_power_of_two (base) || base > MP_RING_MAX_CLASS_UNITS ||
       base * MP_RING_UNIT % mp_segment_get_page_size () != 0 || n_classes == 0 ||
       n_classes > MP_RING_MAX_CLASSES || base << (n_classes - 1) > MP_RING_MAX_CLASS_UNITS ||

@@ -124,6 +124,11 @@ arena_new_take (MpSegment *segment, GError **error)
   self->ref_count = 1;
   self->segment = *segment;
   segment->fd = -1;
+  if (!mp_micro_lock_check (error))
+    {
+      arena_free (self);
+      return NULL;
+    }
   if (self->segment.header.size != CHUNKS_OFFSET)
     {
       g_set_error_literal (error, MP_ERROR, MP_ERROR_CORRUPT, "The header of an arena is corrupt");

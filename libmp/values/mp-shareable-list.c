@@ -235,6 +235,8 @@ new_from_memory (MpSharedMemory *memory, GError **error)
   MpShareableList *self;
   guint64 length;
 
+  if (!mp_micro_lock_check (error))
+    return NULL;
   if (kind != KIND || version != VERSION)
     {
       g_set_error (error,

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "libmp.h"
 #include "base/mp-clock-private.h"
@@ -289,6 +294,46 @@ test_chaos (void)
   shared_free (shared);
 }
 
+/* As under an emulator that has no robust futexes. */
+static void
+forbid_robust_futexes (void)
+{
+  struct sock_filter instructions[] = {
+    BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr)),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_get_robust_list, 1, 0),
+    BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_set_robust_list, 0, 1),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = { .len = G_N_ELEMENTS (instructions), .filter = instructions };
+
+  g_assert_no_errno (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  g_assert_no_errno (prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+static void
+test_unsupported (void)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("Without robust futexes there is an error, and nothing is made");
+  if (g_test_subprocess ())
+    {
+      forbid_robust_futexes ();
+      g_assert_null (mp_queue_new (0, 0, &error));
+      g_assert_error (error, MP_ERROR, MP_ERROR_NOT_SUPPORTED);
+      g_clear_error (&error);
+      g_assert_null (mp_lock_new (&error));
+      g_assert_error (error, MP_ERROR, MP_ERROR_NOT_SUPPORTED);
+      g_clear_error (&error);
+      g_assert_null (mp_shareable_list_new (g_variant_new_parsed ("[<1>]"), &error));
+      g_assert_error (error, MP_ERROR, MP_ERROR_NOT_SUPPORTED);
+      return;
+    }
+  g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+  g_test_trap_assert_passed ();
+}
+
 int
 main (int argc, char **argv)
 {
@@ -301,5 +346,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/micro-lock/chaos", test_chaos);
   g_test_add_func ("/mp/micro-lock/threads", test_threads);
   g_test_add_func ("/mp/micro-lock/thread-ended", test_thread_ended);
+  g_test_add_func ("/mp/micro-lock/unsupported", test_unsupported);
   return g_test_run ();
 }
