@@ -69,6 +69,9 @@ class _Lockable(_Object):
 
     def acquire(self, block=True, timeout=None):
         """Acquires it, waiting for timeout seconds at most; gives whether it did."""
+        # A wrong timeout must not leave it acquired.
+        if timeout is not None:
+            deadline_after(timeout)
         if self._try():
             return True
         if not block:
@@ -199,9 +202,10 @@ class Barrier(_Object):
                 self._gobject.abort()
         if result == _DONE:
             return index
-        failure, self._failure = self._failure, None
-        if result == _FAILED and failure is not None:
-            raise failure
+        if result == _FAILED:
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
         raise threading.BrokenBarrierError
 
 

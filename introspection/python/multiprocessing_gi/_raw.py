@@ -105,7 +105,10 @@ def deadline_after(timeout):
     """The monotonic time in microseconds when a Python timeout is over; None for never."""
     if timeout is None:
         return None
-    return GLib.get_monotonic_time() + max(0, int(timeout * 1_000_000))
+    microseconds = (timeout + 0.0) * 1e6
+    if microseconds >= 2**62:
+        return None
+    return GLib.get_monotonic_time() + max(0, int(microseconds))
 
 
 def remaining_us(deadline):
