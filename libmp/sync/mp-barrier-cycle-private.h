@@ -17,6 +17,8 @@ G_BEGIN_DECLS
 #define MP_BARRIER_KIND MP_BLOCK_KIND ('b', 'a', 'r', 'r')
 #define MP_BARRIER_MAX_PARTIES (1u << 16)
 #define MP_BARRIER_N_BROKEN 32u
+/* Where the number of the cycle is in the lower half of the state. */
+#define MP_BARRIER_CYCLE_SHIFT 3
 
 /* Zeroes, but for the number of parties, are a barrier that nobody has come to. */
 typedef struct

@@ -40,7 +40,7 @@
 #define BROKEN 1u
 #define SLEEPERS 2u
 #define RESETTING 4u
-#define CYCLE_SHIFT 3
+
 #define CYCLE_MASK 0x1fffffffu
 #define LEFT 0x80000000u
 
@@ -69,7 +69,7 @@ get_size (guint parties)
 static uint32_t
 get_cycle (uint64_t state)
 {
-  return (uint32_t) state >> CYCLE_SHIFT;
+  return (uint32_t) state >> MP_BARRIER_CYCLE_SHIFT;
 }
 
 static uint32_t
@@ -81,7 +81,7 @@ get_n_resets (uint64_t state)
 static uint64_t
 make_state (uint32_t n_resets, uint32_t cycle)
 {
-  return (uint64_t) n_resets << 32 | (cycle & CYCLE_MASK) << CYCLE_SHIFT;
+  return (uint64_t) n_resets << 32 | (cycle & CYCLE_MASK) << MP_BARRIER_CYCLE_SHIFT;
 }
 
 /* Where the cycle is put down that the reset with that number ended. */

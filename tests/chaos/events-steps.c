@@ -298,7 +298,7 @@ check_barrier (MpBarrier *barrier,
       g_assert_cmpint (pass (barrier), ==, 1);
       return time_end (waiter, 0, longest);
     }
-  if ((guint32) atomic_load (&shared->state) >> 2 == cycle)
+  if ((guint32) atomic_load (&shared->state) >> MP_BARRIER_CYCLE_SHIFT == cycle)
     {
       /* It had not let the other one go. */
       longest = time_end (waiter, BROKEN, longest);
@@ -332,7 +332,7 @@ test_barrier (void)
   g_assert_nonnull (shared);
   for (; killed; n += stride)
     {
-      guint32 cycle = (guint32) atomic_load (&shared->state) >> 2;
+      guint32 cycle = (guint32) atomic_load (&shared->state) >> MP_BARRIER_CYCLE_SHIFT;
       GPid waiter = test_fork (pass, barrier);
 
       while (mp_barrier_get_n_waiting (barrier) == 0)
