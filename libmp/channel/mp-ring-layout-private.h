@@ -246,6 +246,8 @@ MpRingStatus mp_ring_wait_for (MpRing *self,
 void mp_ring_wake_getters_slow (MpRing *self, guint32 n);
 void mp_ring_wake_putters_slow (MpRing *self, guint32 n);
 void mp_ring_wake_side (MpRing *self, GIOCondition condition);
+/* Who was woken and leaves without that which it was woken for, perhaps. */
+void mp_ring_pass_on (MpRing *self, GIOCondition condition);
 /* For a loop that found nothing. TRUE if there is something after all; else
  * it may sleep on the eventfd. */
 gboolean mp_ring_arm (MpRing *self, const MpRingNeed *need);

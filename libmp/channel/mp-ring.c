@@ -189,6 +189,7 @@ mp_ring_put_full (MpRing *self,
                   GCancellable *cancellable)
 {
   MpRingNeed need;
+  gboolean waited = FALSE;
 
   if (n_records == 0)
     return mp_ring_is_closed (self) ? MP_RING_CLOSED : MP_RING_DONE;
@@ -206,10 +207,15 @@ mp_ring_put_full (MpRing *self,
           return status;
         }
       if (status != MP_RING_TIMED_OUT || mp_deadline_left (deadline) == 0)
-        return status;
+        {
+          if (waited)
+            mp_ring_pass_on (self, G_IO_OUT);
+          return status;
+        }
       status = mp_ring_wait_for (self, &need, deadline, cancellable);
       if (status != MP_RING_DONE)
         return status;
+      waited = TRUE;
     }
 }
 
@@ -379,6 +385,7 @@ mp_ring_take (MpRing *self,
                       .max_bytes = max_bytes,
                       .take = take,
                       .user_data = user_data };
+  gboolean waited = FALSE;
   MpRingStatus status;
 
   if (n_taken != NULL)
@@ -391,7 +398,10 @@ mp_ring_take (MpRing *self,
       status = mp_ring_wait_for (self, &need, deadline, cancellable);
       if (status != MP_RING_DONE)
         break;
+      waited = TRUE;
     }
+  if (waited && getting.taken == 0)
+    mp_ring_pass_on (self, G_IO_IN);
   if (n_taken != NULL)
     *n_taken = getting.taken;
   return status;

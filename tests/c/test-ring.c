@@ -385,6 +385,66 @@ sleep_in_get (gpointer data)
   return mp_ring_wait (data, G_IO_IN, MP_DEADLINE_NEVER) == MP_RING_DONE ? 0 : 1;
 }
 
+static gboolean
+refuse (gpointer user_data,
+        guint32 seq,
+        guint32 n_ready,
+        MpCodec codec,
+        const guint8 *data,
+        gsize length)
+{
+  return FALSE;
+}
+
+static int
+refuse_one (gpointer data)
+{
+  MpRingStatus status = mp_ring_take (data, 1, 0, refuse, NULL, mp_deadline_new (FAR), NULL, NULL);
+
+  return status == MP_RING_REFUSED ? 0 : 1;
+}
+
+static int
+only_wait (gpointer data)
+{
+  return mp_ring_wait (data, G_IO_IN, mp_deadline_new (FAR)) == MP_RING_DONE ? 0 : 1;
+}
+
+static int
+take_one (gpointer data)
+{
+  g_autoptr (GPtrArray) messages = g_ptr_array_new_with_free_func ((GDestroyNotify) g_bytes_unref);
+  MpRingStatus status = mp_ring_get (data, 1, 0, collect, messages, mp_deadline_new (FAR), NULL);
+
+  return status == MP_RING_DONE ? 0 : 1;
+}
+
+typedef int (*Body) (gpointer data);
+
+static const Body refuse_one_func = refuse_one;
+static const Body only_wait_func = only_wait;
+
+static void
+test_pass_on (gconstpointer data)
+{
+  const Body *first = data;
+  g_autoptr (MpRing) ring = ring_new (0, 0);
+  GPid leaver, taker;
+  gint64 start;
+
+  g_test_summary ("Who is woken and takes nothing leaves the wake to the next one");
+  /* The kernel wakes them in the order in which they fell asleep. */
+  leaver = test_fork (*first, ring);
+  test_wait_state (leaver, 'S');
+  taker = test_fork (take_one, ring);
+  test_wait_state (taker, 'S');
+  start = g_get_monotonic_time ();
+  g_assert_cmpint (put_number (ring, 1), ==, MP_RING_DONE);
+  g_assert_cmpint (test_join (leaver), ==, 0);
+  g_assert_cmpint (test_join (taker), ==, 0);
+  g_assert_cmpint (g_get_monotonic_time () - start, <, test_soon ());
+}
+
 static void
 test_dead_sleepers (void)
 {
@@ -710,6 +770,8 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/ring/big", test_big);
   g_test_add_func ("/mp/ring/interrupted", test_interrupted);
   g_test_add_func ("/mp/ring/wait", test_wait);
+  g_test_add_data_func ("/mp/ring/pass-on/refused", &refuse_one_func, test_pass_on);
+  g_test_add_data_func ("/mp/ring/pass-on/only-waited", &only_wait_func, test_pass_on);
   g_test_add_func ("/mp/ring/dead-sleepers", test_dead_sleepers);
   g_test_add_func ("/mp/ring/corrupt", test_corrupt);
   g_test_add_func ("/mp/ring/corrupt-message", test_corrupt_message);
