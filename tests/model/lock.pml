@@ -254,7 +254,10 @@ have:
     od;
     state[me] = DONE
   }
-  unless { atomic { state[me] == DEAD -> mine = 0; seen = 0; old = 0; round = 0; timed_out = false } }
+  unless
+  {
+    atomic { state[me] == DEAD -> mine = 0; seen = 0; old = 0; round = 0; timed_out = false }
+  }
 }
 
 /* Has no lock of its own. */

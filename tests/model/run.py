@@ -113,7 +113,8 @@ def cases(full):
         yield model, settings, f'{model}: it is seen that {title}', False
     for model, settings, name in MISTAKES + (FULL_MISTAKES if full else []):
         title = name.lower().replace('_', ' ')
-        yield model, f'{settings} -DMISTAKE_{name}', f'{model}: the mistake is found: {title}', False
+        settings = f'{settings} -DMISTAKE_{name}'
+        yield model, settings, f'{model}: the mistake is found: {title}', False
 
 
 def run(command, folder):
@@ -127,7 +128,8 @@ def run(command, folder):
 
 def explain(model, settings, folder):
     """The end of the way to the error."""
-    text = run(['spin', '-t', '-p', '-g', *settings.split(), model], folder)
+    shutil.copy(model, folder)  # the trail is looked for beside it
+    text = run(['spin', '-t', '-p', '-g', *settings.split(), os.path.basename(model)], folder)
     return '\n'.join(text.split('\n')[-120:])
 
 
@@ -148,7 +150,6 @@ def check(case):
             if not found or not complete:
                 return title, False, report
             if (found.group(1) == '0') != holds:
-                shutil.copy(path, folder)
                 return title, False, report + ('' if not holds else explain(path, settings, folder))
         except (RuntimeError, OSError) as error:
             return title, False, str(error)
