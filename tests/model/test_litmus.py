@@ -92,8 +92,10 @@ CLASSICS = [
                           ['SWP W9,W4,[X1]', 'LDR W5,[X0]']), SEEN),
     ('SB+swpals', arm('0:X5=0 /\\ 1:X5=0', ['SWPAL W9,W4,[X0]', 'LDR W5,[X1]'],
                       ['SWPAL W9,W4,[X1]', 'LDR W5,[X0]']), NEVER),
-    ('SB+swpal elsewhere', arm('0:X5=0 /\\ 1:X5=0', ['STR W9,[X0]', 'SWPAL W9,W4,[X2]', 'LDR W5,[X1]'],
-                            ['STR W9,[X1]', 'SWPAL W9,W4,[X2]', 'LDR W5,[X0]']), NEVER),
+    ('SB+swpal elsewhere', arm('0:X5=0 /\\ 1:X5=0',
+                               ['STR W9,[X0]', 'SWPAL W9,W4,[X3]', 'LDR W5,[X1]'],
+                               ['STR W9,[X1]', 'SWPAL W9,W4,[X2]', 'LDR W5,[X0]'])
+     .replace('0:X9=1;', '0:X9=1; 0:X3=w;'), NEVER),
     ('SB+exclusives', arm('0:X5=0 /\\ 1:X5=0',
                           ['LDAXR W6,[X0]', 'STLXR W7,W9,[X0]', 'LDR W5,[X1]'],
                           ['LDAXR W6,[X1]', 'STLXR W7,W9,[X1]', 'LDR W5,[X0]']), SEEN),
