@@ -250,6 +250,9 @@ typedef struct
 static inline void
 mp_arena_begin_changes (MpArenaChanges *changes)
 {
+  /* What is written down next must not come before the end of the change before it:
+   * whoever is killed has done what comes first in the program, if the compiler let it. */
+  atomic_signal_fence (memory_order_seq_cst);
   changes->n = 0;
 }
 

@@ -40,7 +40,6 @@
 #define BROKEN 1u
 #define SLEEPERS 2u
 #define RESETTING 4u
-
 #define CYCLE_MASK 0x1fffffffu
 #define LEFT 0x80000000u
 

@@ -201,9 +201,11 @@ mp_lock_site_try_or_arm (MpLockSite *self)
         }
       if (mp_lock_word_is_free (seen))
         continue;
-      /* Before WAITERS, which makes the one who frees it look at it. */
+      /* Before WAITERS, which makes the one who frees it look at it. If that is there
+       * already, this is the look that tells whether the word is still the same: who
+       * freed it before armed was set has not rung. */
       atomic_store (&self->shared->armed, 1);
-      if (announce (self, seen))
+      if (atomic_compare_exchange_strong (&self->shared->word, &seen, seen | MP_LOCK_WORD_WAITERS))
         return MP_WAIT_RESULT_TIMED_OUT;
     }
 }

@@ -202,7 +202,7 @@ static gboolean
 is_dead_there (MpArena *arena, MpBarrierShared *shared)
 {
   guint64 state = atomic_load (&shared->state);
-  guint32 cycle = (guint32) state >> 2, n_resets = (guint32) (state >> 32);
+  guint32 cycle = (guint32) state >> MP_BARRIER_CYCLE_SHIFT, n_resets = (guint32) (state >> 32);
   gboolean broken =
     n_resets > 0 && shared->broken[(n_resets - 1) % MP_BARRIER_N_BROKEN] == cycle - 1;
 
