@@ -104,7 +104,8 @@ typedef enum
  * MpWaitResult:
  * @MP_WAIT_RESULT_DONE: the caller has what it waited for
  * @MP_WAIT_RESULT_TIMED_OUT: not in time
- * @MP_WAIT_RESULT_INTERRUPTED: a signal handler ran in this thread; call again
+ * @MP_WAIT_RESULT_INTERRUPTED: a signal handler ran in this thread, or may have run; call
+ *   again
  * @MP_WAIT_RESULT_BROKEN: the barrier broke
  * @MP_WAIT_RESULT_FAILED: the caller does not hold the lock that it has to hold, or a
  *   limit was hit

@@ -460,9 +460,10 @@ mp_barrier_wait (MpBarrier *self,
  * @index: (out): a number from 0 to parties − 1, another one for each
  *
  * Like [method@Mp.Barrier.wait], but returns early when a signal handler ran in this
- * thread: for bindings whose language then wants to act on the signal. The thread
- * still counts as one that has come. It has to call this function again, with what is
- * left of the time, or [method@Mp.Barrier.abort].
+ * thread, or at least twice a second, so that no signal is missed: for bindings whose
+ * language then wants to act on the signal. The thread still counts as one that has
+ * come. It has to call this function again, with what is left of the time, or
+ * [method@Mp.Barrier.abort].
  *
  * Returns: an [enum@Mp.WaitResult]; %MP_WAIT_RESULT_TIMED_OUT means that this call
  *   broke the barrier, %MP_WAIT_RESULT_FAILED that the action failed

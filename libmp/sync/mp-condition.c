@@ -485,10 +485,10 @@ mp_condition_wait (MpCondition *self, gint64 timeout_us, GCancellable *cancellab
  * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
  *
  * Like [method@Mp.Condition.wait], but returns early when a signal handler ran in
- * this thread: for bindings whose language then wants to act on the signal. The lock
- * is not held then, and the thread still waits, so that no notification is lost. It
- * has to call this function again, with what is left of the time, or
- * [method@Mp.Condition.stop_waiting].
+ * this thread, or at least twice a second, so that no signal is missed: for bindings
+ * whose language then wants to act on the signal. The lock is not held then, and the
+ * thread still waits, so that no notification is lost. It has to call this function
+ * again, with what is left of the time, or [method@Mp.Condition.stop_waiting].
  *
  * Returns: an [enum@Mp.WaitResult]; %MP_WAIT_RESULT_FAILED if the lock was not held or
  *   too many wait, and nothing happened

@@ -27,6 +27,9 @@
 #define TURN 4u
 #define TURN_MASK (~(SET | WAITERS))
 
+/* How many interrupted waits a thread can have: signal handlers wait, too. */
+#define N_PENDING 8
+
 /* In shared memory. Zeroes are an event that is not set. */
 typedef struct
 {
@@ -60,6 +63,7 @@ struct _MpEvent
 
   MpBlock block;
   Shared *shared;
+  guint64 serial; /* of this object in this process */
   MpSpin spin;
   _Atomic (MpSyncOps *) ops;
 };
@@ -154,6 +158,9 @@ mp_event_class_init (MpEventClass *klass)
 static void
 mp_event_init (MpEvent *self)
 {
+  static _Atomic guint64 last_serial;
+
+  self->serial = atomic_fetch_add (&last_serial, 1) + 1;
 }
 
 static gboolean
@@ -322,10 +329,15 @@ is_over (gpointer data)
   return has_happened (watch->event, watch->start, &seen);
 }
 
+/* For one who came when the word was @start. */
 static MpWaitResult
-wait_until (MpEvent *self, gint64 deadline, GCancellable *cancellable, gboolean interruptible)
+wait_until (MpEvent *self,
+            uint32_t start,
+            gint64 deadline,
+            GCancellable *cancellable,
+            gboolean interruptible)
 {
-  Watch watch = { .event = self, .start = atomic_load (&self->shared->word) };
+  Watch watch = { .event = self, .start = start };
   MpSyncSleep sleep = { .block = &self->block,
                         .word = &self->shared->word,
                         .deadline = deadline,
@@ -344,6 +356,50 @@ wait_until (MpEvent *self, gint64 deadline, GCancellable *cancellable, gboolean 
     }
   mp_sync_sleep_end (&sleep);
   return has_happened (self, watch.start, &seen) ? MP_WAIT_RESULT_DONE : result;
+}
+
+/* A wait of this thread that was interrupted, and will go on. */
+typedef struct
+{
+  guint64 serial;   /* 0: there is none */
+  uint32_t process; /* a child of fork() has not begun it */
+  uint32_t start;   /* the word when it began */
+} Pending;
+
+static _Thread_local Pending pending[N_PENDING];
+static _Thread_local guint n_interrupted;
+
+static Pending *
+find_pending (MpEvent *self)
+{
+  MpParticipants *participants = mp_arena_get_participants (self->block.arena);
+
+  for (guint i = 0; i < N_PENDING; i++)
+    {
+      if (pending[i].serial == self->serial)
+        return pending[i].process == mp_participants_get_self_word (participants) ? &pending[i]
+                                                                                  : NULL;
+    }
+  return NULL;
+}
+
+/* Of too many, most of which nobody will go on with, the oldest is forgotten. */
+static void
+add_pending (MpEvent *self, uint32_t start)
+{
+  MpParticipants *participants = mp_arena_get_participants (self->block.arena);
+  Pending *place = NULL;
+
+  for (guint i = 0; i < N_PENDING; i++)
+    {
+      if (pending[i].serial == self->serial || (place == NULL && pending[i].serial == 0))
+        place = &pending[i];
+    }
+  if (place == NULL)
+    place = &pending[n_interrupted++ % N_PENDING];
+  *place = (Pending){ .serial = self->serial,
+                      .process = mp_participants_get_self_word (participants),
+                      .start = start };
 }
 
 /**
@@ -371,7 +427,11 @@ mp_event_wait (MpEvent *self, gint64 timeout_us, GCancellable *cancellable, GErr
 
   if (g_cancellable_set_error_if_cancelled (cancellable, error))
     return FALSE;
-  result = wait_until (self, mp_deadline_new (timeout_us), cancellable, FALSE);
+  result = wait_until (self,
+                       atomic_load (&self->shared->word),
+                       mp_deadline_new (timeout_us),
+                       cancellable,
+                       FALSE);
   return result == MP_WAIT_RESULT_DONE ||
          mp_sync_set_error (error, result, cancellable, &self->block, "The event was not set");
 }
@@ -382,8 +442,10 @@ mp_event_wait (MpEvent *self, gint64 timeout_us, GCancellable *cancellable, GErr
  * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
  *
  * Like [method@Mp.Event.wait], but returns early when a signal handler ran in this
- * thread: for bindings whose language then wants to act on the signal. If the event
- * is set and cleared between two calls, the second one does not know of it.
+ * thread, or at least twice a second, so that no signal is missed: for bindings whose
+ * language then wants to act on the signal. The thread still waits then: if the event is
+ * set and cleared before it is back, the wait is over all the same. It has to call this
+ * function again, with what is left of the time, or [method@Mp.Event.stop_waiting].
  *
  * Returns: an [enum@Mp.WaitResult]
  *
@@ -392,9 +454,49 @@ mp_event_wait (MpEvent *self, gint64 timeout_us, GCancellable *cancellable, GErr
 int
 mp_event_wait_interruptible (MpEvent *self, gint64 timeout_us)
 {
+  Pending *begun;
+  MpWaitResult result;
+  uint32_t start;
+
   g_return_val_if_fail (MP_IS_READY_EVENT (self), MP_WAIT_RESULT_FAILED);
 
-  return (int) wait_until (self, mp_deadline_new (timeout_us), NULL, TRUE);
+  begun = find_pending (self);
+  start = begun != NULL ? begun->start : atomic_load (&self->shared->word);
+  result = wait_until (self, start, mp_deadline_new (timeout_us), NULL, TRUE);
+  if (result != MP_WAIT_RESULT_INTERRUPTED)
+    {
+      if (begun != NULL)
+        begun->serial = 0;
+    }
+  else if (begun == NULL)
+    add_pending (self, start);
+  return (int) result;
+}
+
+/**
+ * mp_event_stop_waiting:
+ * @self: an event
+ *
+ * Ends a wait of this thread that [method@Mp.Event.wait_interruptible] left early. Without
+ * that, the next one would be its continuation. Does nothing if there is none.
+ *
+ * Returns: whether the event was set meanwhile
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_event_stop_waiting (MpEvent *self)
+{
+  Pending *begun;
+  uint32_t seen;
+
+  g_return_val_if_fail (MP_IS_READY_EVENT (self), FALSE);
+
+  begun = find_pending (self);
+  if (begun == NULL)
+    return FALSE;
+  begun->serial = 0;
+  return has_happened (self, begun->start, &seen);
 }
 
 /* Its task data is the word when it began. */

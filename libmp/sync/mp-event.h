@@ -33,6 +33,8 @@ gboolean mp_event_wait (MpEvent *self,
 MP_AVAILABLE_IN_ALL
 int mp_event_wait_interruptible (MpEvent *self, gint64 timeout_us);
 MP_AVAILABLE_IN_ALL
+gboolean mp_event_stop_waiting (MpEvent *self);
+MP_AVAILABLE_IN_ALL
 void mp_event_wait_async (MpEvent *self,
                           GCancellable *cancellable,
                           GAsyncReadyCallback callback,

@@ -487,7 +487,8 @@ mp_rlock_acquire (MpRLock *self, gint64 timeout_us, GCancellable *cancellable, G
  * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
  *
  * Takes the lock when it is free, and returns early when a signal handler ran in
- * this thread: for bindings whose language then wants to act on the signal.
+ * this thread, or at least twice a second, so that no signal is missed: for bindings
+ * whose language then wants to act on the signal.
  *
  * Returns: an [enum@Mp.WaitResult]; [enum@Mp.WaitResult.DONE] if it was acquired,
  *   else nothing happened

@@ -148,7 +148,7 @@ lock (MpUnits *self, gint64 deadline, GCancellable *cancellable, gboolean interr
             case MP_MICRO_LOCK_TIMED_OUT:
               if (mp_deadline_left (deadline) == 0)
                 return MP_WAIT_RESULT_TIMED_OUT;
-              if (g_cancellable_is_cancelled (cancellable))
+              if (interruptible || g_cancellable_is_cancelled (cancellable))
                 return MP_WAIT_RESULT_INTERRUPTED;
               continue;
             case MP_MICRO_LOCK_INTERRUPTED:

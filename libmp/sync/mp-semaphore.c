@@ -376,7 +376,8 @@ mp_semaphore_acquire (MpSemaphore *self,
  * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
  *
  * Takes a unit when there is one, and returns early when a signal handler ran in
- * this thread: for bindings whose language then wants to act on the signal.
+ * this thread, or at least twice a second, so that no signal is missed: for bindings
+ * whose language then wants to act on the signal.
  *
  * Returns: an [enum@Mp.WaitResult]; [enum@Mp.WaitResult.DONE] if one was taken, else
  *   nothing happened

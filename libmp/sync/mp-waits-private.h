@@ -17,6 +17,10 @@ G_BEGIN_DECLS
  * just before, and whom we wait for may have died. What a sleeper has to do after
  * a slice is to look whether those are alive on whom it depends. */
 #define MP_WAITS_SLICE_US (40 * 1000)
+/* An interruptible wait is left after so long even if nothing interrupted it: the
+ * handler may have run just before the sleep. With the last slice this is less than
+ * half a second. */
+#define MP_WAITS_TURN_US (10 * MP_WAITS_SLICE_US)
 
 /* In MpArenaWait.thread: no thread, but so many asynchronous operations. */
 #define MP_WAITS_ASYNC 0x80000000u
@@ -45,19 +49,21 @@ typedef struct
   _Atomic uint32_t *word;
   gint64 deadline;
   GCancellable *cancellable;
-  gboolean interruptible; /* signal handlers end it */
+  gboolean interruptible; /* signal handlers end it, and so does the end of its turn */
   gboolean brief;         /* most sleeps are: it is only put down after the first slice */
 
   gboolean slept;
   gboolean woken; /* the last time, by somebody who thinks that we act on it */
   gboolean idle;  /* the last slice passed, and nothing happened */
+  gint64 turn_end;
   MpArenaWait *wait;
   gulong handler;
 } MpSyncSleep;
 
 /* Sleeps for a slice at most while *@word is @expected. MP_WAIT_RESULT_DONE: look
  * again; MP_WAIT_RESULT_TIMED_OUT: the deadline is over; MP_WAIT_RESULT_INTERRUPTED:
- * cancelled, or a signal handler ran and it is interruptible; then nobody woke it.
+ * cancelled, or it is interruptible and a signal handler ran, or may have run; then
+ * nobody woke it.
  *
  * Sets its fields from the first sleep on; the caller sets those above the gap. */
 MpWaitResult mp_sync_sleep (MpSyncSleep *self, uint32_t expected);

@@ -186,6 +186,7 @@ static void
 begin (MpSyncSleep *self)
 {
   self->slept = TRUE;
+  self->turn_end = g_get_monotonic_time () + MP_WAITS_TURN_US;
   if (!self->brief)
     self->wait = mp_waits_enter (self->block);
   if (self->cancellable != NULL)
@@ -198,7 +199,8 @@ begin (MpSyncSleep *self)
 MpWaitResult
 mp_sync_sleep (MpSyncSleep *self, uint32_t expected)
 {
-  gint64 end = g_get_monotonic_time () + MP_WAITS_SLICE_US;
+  gint64 now = g_get_monotonic_time ();
+  gint64 end = now + MP_WAITS_SLICE_US;
   gboolean last = self->deadline != MP_DEADLINE_NEVER && self->deadline <= end;
 
   self->woken = FALSE;
@@ -209,6 +211,8 @@ mp_sync_sleep (MpSyncSleep *self, uint32_t expected)
     return MP_WAIT_RESULT_TIMED_OUT;
   if (!self->slept)
     begin (self);
+  else if (self->interruptible && now >= self->turn_end)
+    return MP_WAIT_RESULT_INTERRUPTED;
   switch (mp_futex_wait (self->word, expected, last ? self->deadline : end, TRUE))
     {
     case MP_FUTEX_WOKEN:

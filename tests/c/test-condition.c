@@ -448,9 +448,12 @@ test_abandoned (void)
   fixture_clear (&fixture);
 }
 
+static volatile sig_atomic_t n_handled;
+
 static void
 on_signal (int number)
 {
+  n_handled++;
 }
 
 /* Goes on waiting after a signal, which it has not seen before step is 2; or stops. */
@@ -462,8 +465,11 @@ wait_interrupted (gpointer data)
 
   sigaction (SIGUSR1, &action, NULL);
   acquire (self);
-  if (mp_condition_wait_interruptible (self->condition, -1) != MP_WAIT_RESULT_INTERRUPTED)
-    return 1;
+  while (n_handled == 0)
+    {
+      if (mp_condition_wait_interruptible (self->condition, -1) != MP_WAIT_RESULT_INTERRUPTED)
+        return 1;
+    }
   atomic_store (&shared->step, 1);
   while (atomic_load (&shared->step) == 1)
     g_thread_yield ();
@@ -511,6 +517,28 @@ test_interrupted (void)
   check_interrupted (2);
   check_interrupted (3);
   check_interrupted (4);
+}
+
+static void
+test_turns (void)
+{
+  gint64 start = g_get_monotonic_time ();
+  Fixture fixture;
+
+  g_test_summary ("Who waits and may miss a signal returns twice a second, and is still there");
+  fixture_init (&fixture, FALSE);
+  acquire (&fixture);
+  for (int i = 0; i < 2; i++)
+    {
+      g_assert_cmpint (mp_condition_wait_interruptible (fixture.condition, -1),
+                       ==,
+                       MP_WAIT_RESULT_INTERRUPTED);
+      g_assert_cmpuint (mp_condition_get_n_waiters (fixture.condition), ==, 1);
+    }
+  g_assert_cmpint (g_get_monotonic_time () - start, <, G_USEC_PER_SEC + test_soon ());
+  g_assert_false (mp_condition_stop_waiting (fixture.condition));
+  release (&fixture);
+  fixture_clear (&fixture);
 }
 
 static int
@@ -712,6 +740,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/condition/stopped", test_stopped);
   g_test_add_func ("/mp/condition/abandoned", test_abandoned);
   g_test_add_func ("/mp/condition/interrupted", test_interrupted);
+  g_test_add_func ("/mp/condition/turns", test_turns);
   g_test_add_func ("/mp/condition/consumers", test_consumers);
   g_test_add_func ("/mp/condition/limit", test_limit);
   g_test_add_func ("/mp/condition/handle", test_handle);

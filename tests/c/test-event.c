@@ -228,9 +228,26 @@ test_cancel (void)
   g_assert_cmpint (wait_once (event, -1, cancellable), ==, CANCELLED);
 }
 
+static volatile sig_atomic_t n_handled;
+
 static void
 on_signal (int number)
 {
+  n_handled++;
+}
+
+static int
+set_and_clear (gpointer data)
+{
+  mp_event_set (data);
+  mp_event_clear (data);
+  return 0;
+}
+
+static int
+try_to_wait (gpointer data)
+{
+  return mp_event_wait_interruptible (data, 0);
 }
 
 static MpEvent *event_of_handler, *interrupted;
@@ -281,6 +298,86 @@ test_signals (void)
   g_assert_true (mp_event_get_is_set (event));
 }
 
+/* Between two calls of a wait that a signal interrupted. */
+static int
+wait_in_parts (gpointer data)
+{
+  struct sigaction nothing = { .sa_handler = on_signal };
+  MpEvent *event = data;
+  g_autoptr (MpEvent) other = event_new ();
+  int result;
+
+  sigaction (SIGUSR1, &nothing, NULL);
+  while (n_handled == 0)
+    {
+      if (mp_event_wait_interruptible (event, -1) != MP_WAIT_RESULT_INTERRUPTED)
+        return 1;
+    }
+  /* As a handler does that waits itself. */
+  if (mp_event_wait_interruptible (other, 1) != MP_WAIT_RESULT_TIMED_OUT)
+    return 2;
+  if (test_join (test_fork (set_and_clear, event)) != 0)
+    return 3;
+  /* A child has not begun it. */
+  if (test_join (test_fork (try_to_wait, event)) != MP_WAIT_RESULT_TIMED_OUT)
+    return 4;
+  if (mp_event_wait_interruptible (event, 0) != MP_WAIT_RESULT_DONE)
+    return 5;
+  /* It is over, and the next one begins. */
+  if (mp_event_wait_interruptible (event, 0) != MP_WAIT_RESULT_TIMED_OUT)
+    return 6;
+  mp_event_set (interrupted);
+  do
+    result = mp_event_wait_interruptible (event, -1);
+  while (result == MP_WAIT_RESULT_INTERRUPTED);
+  return result == MP_WAIT_RESULT_DONE ? 0 : 7;
+}
+
+static void
+test_pulse (void)
+{
+  g_autoptr (MpEvent) event = event_new ();
+  g_autoptr (MpEvent) step = event_new ();
+  GPid pid;
+
+  g_test_summary ("Setting and clearing while a signal handler runs ends the wait");
+  interrupted = step;
+  pid = test_fork (wait_in_parts, event);
+  wait_n_waiters (event, 1);
+  test_wait_state (pid, 'S');
+  g_assert_no_errno (kill (pid, SIGUSR1));
+  g_assert_cmpint (wait_once (interrupted, -1, NULL), ==, DONE);
+  wait_n_waiters (event, 1);
+  set_and_clear (event);
+  g_assert_cmpint (test_join (pid), ==, 0);
+}
+
+static void
+test_turns (void)
+{
+  g_autoptr (MpEvent) event = event_new ();
+  gint64 start = g_get_monotonic_time ();
+
+  g_test_summary ("A wait that could miss a signal returns twice a second, and can be given up");
+  g_assert_cmpint (mp_event_wait_interruptible (event, -1), ==, MP_WAIT_RESULT_INTERRUPTED);
+  g_assert_cmpint (g_get_monotonic_time () - start, >=, G_USEC_PER_SEC / 10);
+  g_assert_cmpint (g_get_monotonic_time () - start, <, G_USEC_PER_SEC / 2 + test_soon ());
+  set_and_clear (event);
+  g_assert_true (mp_event_stop_waiting (event));
+  g_assert_false (mp_event_stop_waiting (event));
+  g_assert_cmpint (mp_event_wait_interruptible (event, 0), ==, MP_WAIT_RESULT_TIMED_OUT);
+  g_assert_cmpint (mp_event_wait_interruptible (event, -1), ==, MP_WAIT_RESULT_INTERRUPTED);
+  g_assert_false (mp_event_stop_waiting (event));
+  set_and_clear (event);
+  g_assert_cmpint (mp_event_wait_interruptible (event, 1000), ==, MP_WAIT_RESULT_TIMED_OUT);
+  /* Left alone, it is no business of another event, wherever that lies. */
+  g_assert_cmpint (mp_event_wait_interruptible (event, -1), ==, MP_WAIT_RESULT_INTERRUPTED);
+  g_clear_object (&event);
+  event = event_new ();
+  set_and_clear (event);
+  g_assert_cmpint (mp_event_wait_interruptible (event, 0), ==, MP_WAIT_RESULT_TIMED_OUT);
+}
+
 /* Asynchronously */
 
 static void
@@ -303,14 +400,6 @@ turn_until (const int *outcome)
       g_thread_yield ();
       g_assert_cmpint (g_get_monotonic_time (), <, end);
     }
-}
-
-static int
-set_and_clear (gpointer data)
-{
-  mp_event_set (data);
-  mp_event_clear (data);
-  return 0;
 }
 
 static void
@@ -395,6 +484,8 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/event/killed", test_killed);
   g_test_add_func ("/mp/event/ping-pong", test_ping_pong);
   g_test_add_func ("/mp/event/signals", test_signals);
+  g_test_add_func ("/mp/event/pulse", test_pulse);
+  g_test_add_func ("/mp/event/turns", test_turns);
   g_test_add_func ("/mp/event/handle", test_handle);
   g_test_add_func ("/mp/event/cancel", test_cancel);
   g_test_add_func ("/mp/event/async", test_async);

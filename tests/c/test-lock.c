@@ -583,6 +583,39 @@ test_hostile (void)
   teardown ();
 }
 
+static gpointer
+hold_rlock (gpointer data)
+{
+  return GINT_TO_POINTER (mp_rlock_try_acquire (data));
+}
+
+static void
+test_turns (void)
+{
+  g_autoptr (MpLock) held = mp_lock_new (NULL);
+  g_autoptr (MpRLock) mine = mp_rlock_new (NULL);
+  g_autoptr (MpSemaphore) counted = mp_semaphore_new (0, MP_SEMAPHORE_NONE, NULL);
+  g_autoptr (MpSemaphore) listed = mp_semaphore_new (0, MP_SEMAPHORE_RECOVER, NULL);
+  gint64 start = g_get_monotonic_time ();
+
+  g_test_summary ("Who waits and may miss a signal returns twice a second");
+  g_assert_true (mp_lock_try_acquire (held));
+  g_assert_nonnull (g_thread_join (g_thread_new ("hold", hold_rlock, mine)));
+  for (int i = 1; i <= 2; i++)
+    {
+      g_assert_cmpint (mp_lock_acquire_interruptible (held, -1), ==, MP_WAIT_RESULT_INTERRUPTED);
+      g_assert_cmpint (mp_rlock_acquire_interruptible (mine, -1), ==, MP_WAIT_RESULT_INTERRUPTED);
+      g_assert_cmpint (mp_semaphore_acquire_interruptible (counted, 20 * G_USEC_PER_SEC),
+                       ==,
+                       MP_WAIT_RESULT_INTERRUPTED);
+      g_assert_cmpint (mp_semaphore_acquire_interruptible (listed, -1),
+                       ==,
+                       MP_WAIT_RESULT_INTERRUPTED);
+      g_assert_cmpint (g_get_monotonic_time () - start, <, i * (2 * G_USEC_PER_SEC + test_soon ()));
+    }
+  g_assert_cmpint (mp_lock_acquire_interruptible (held, 1000), ==, MP_WAIT_RESULT_TIMED_OUT);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -601,5 +634,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/lock/many", test_many);
   g_test_add_func ("/mp/lock/hostile", test_hostile);
   g_test_add_func ("/mp/lock/cancel", test_cancel);
+  g_test_add_func ("/mp/lock/turns", test_turns);
   return g_test_run ();
 }
