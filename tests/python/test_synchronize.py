@@ -320,6 +320,58 @@ class TestEvent(unittest.TestCase):
             event.clear()
             self.assertFalse(event.is_set())
 
+    def test_a_pulse_during_a_handler_ends_the_wait(self):
+        event, done = mp.Event(), []
+
+        def pulse(_signal, _frame):
+            event.set()
+            event.clear()
+            done.append(True)
+
+        before = signal.signal(signal.SIGUSR1, pulse)
+        try:
+            for _ in range(20):
+                timer = threading.Timer(0.02, signal.pthread_kill,
+                                        (threading.get_ident(), signal.SIGUSR1))
+                timer.start()
+                self.assertIs(event.wait(DEADLINE), True)
+                self.assertTrue(done.pop())
+                timer.join()
+            self.assertIs(event.wait(0), False)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+    def test_no_pulse_is_lost_however_long_it_is_waited_for(self):
+        for _ in range(3):
+            event = mp.Event()
+            # It returns to Python several times meanwhile.
+            timer = threading.Timer(1.2, lambda e=event: (e.set(), e.clear()))
+            timer.start()
+            self.assertIs(event.wait(DEADLINE), True)
+            timer.join()
+
+    def test_a_wait_that_an_exception_ended_is_over(self):
+        event = mp.Event()
+
+        def stop(_signal, _frame):
+            event.set()
+            event.clear()
+            raise InterruptedError('stop')
+
+        before = signal.signal(signal.SIGUSR1, stop)
+        try:
+            timer = threading.Timer(0.1, signal.pthread_kill,
+                                    (threading.get_ident(), signal.SIGUSR1))
+            timer.start()
+            with self.assertRaisesRegex(InterruptedError, 'stop'):
+                event.wait()
+            timer.join()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        start = time.monotonic()
+        self.assertIs(event.wait(0.1), False)
+        self.assertGreaterEqual(time.monotonic() - start, 0.1)
+
     def test_between_processes(self):
         for method in METHODS:
             context = mp.get_context(method)

@@ -68,6 +68,9 @@ event_wait (PyObject *self, PyObject *args, PyObject *keywords)
   if (mp_event_get_is_set (event))
     Py_RETURN_TRUE;
   result = accelerator_wait (event, wait_for_event, deadline);
+  /* Else the next wait would be the rest of this one. */
+  if (result < 0)
+    mp_event_stop_waiting (event);
   return result < 0 ? NULL : PyBool_FromLong (result);
 }
 

@@ -7,9 +7,6 @@
 
 #include "accelerator.h"
 
-/* A signal may arrive just before the call that it is to end. */
-#define SLICE_US (G_USEC_PER_SEC / 2)
-
 PyObject *
 accelerator_complain (PyObject *self)
 {
@@ -80,7 +77,7 @@ accelerator_wait (gpointer gobject, AcceleratorWait wait, gint64 deadline)
   for (;;)
     {
       gint64 now = g_get_monotonic_time ();
-      gint64 left = deadline < 0 ? SLICE_US : CLAMP (deadline - now, 0, SLICE_US);
+      gint64 left = deadline < 0 ? -1 : MAX (deadline - now, 0);
       PyThreadState *state = PyEval_SaveThread ();
       int result = wait (gobject, left);
 
@@ -89,13 +86,13 @@ accelerator_wait (gpointer gobject, AcceleratorWait wait, gint64 deadline)
         return 1;
       if (PyErr_CheckSignals () != 0)
         return -1;
-      if (result != MP_WAIT_RESULT_TIMED_OUT && result != MP_WAIT_RESULT_INTERRUPTED)
+      if (result == MP_WAIT_RESULT_TIMED_OUT)
+        return 0;
+      if (result != MP_WAIT_RESULT_INTERRUPTED)
         {
           PyErr_SetString (PyExc_OSError, "the shared memory of an object is corrupt");
           return -1;
         }
-      if (left == 0)
-        return 0;
     }
 }
 

@@ -7,7 +7,7 @@ The accelerator has the same classes in C; _primitives.py chooses.
 
 import threading
 
-from ._raw import MP_ERROR, GLib, Mp, deadline_after, is_mp_error, remaining_us
+from ._raw import MP_ERROR, GLib, Mp, deadline_after, is_mp_error
 
 __all__ = ["Lock", "RLock", "Semaphore", "Condition", "Event", "Barrier", "Queue",
            "Synchronized", "locked_attribute"]
@@ -16,27 +16,28 @@ _DONE, _TIMED_OUT, _INTERRUPTED, _FAILED = (
     int(Mp.WaitResult.DONE), int(Mp.WaitResult.TIMED_OUT), int(Mp.WaitResult.INTERRUPTED),
     int(Mp.WaitResult.FAILED))
 
+# Microseconds; a number that C has.
+_LONGEST = 2**62
 
-def _wait(call, timeout):
-    """Calls call(timeout_us) until it has what it waits for, or the time is over.
+
+def _wait(call, deadline):
+    """Calls call(timeout_us) until it has what it waits for, or until the deadline.
 
     It returns early when a signal handler has to run, which Python does between two turns.
     """
-    deadline = deadline_after(timeout)
-    while True:
-        left = remaining_us(deadline)
-        result = call(left)
-        if result == _DONE:
-            return True
-        if result not in (_TIMED_OUT, _INTERRUPTED):
-            raise OSError("the shared memory of an object is corrupt")
-        if left == 0:
-            return False
+    result = _INTERRUPTED
+    while result == _INTERRUPTED:
+        result = call(_left_until(deadline))
+    if result not in (_DONE, _TIMED_OUT):
+        raise OSError("the shared memory of an object is corrupt")
+    return result == _DONE
 
 
 def _left_until(deadline):
     """The microseconds that are left; -1 for ever."""
-    return -1 if deadline is None else max(0, deadline - GLib.get_monotonic_time())
+    if deadline is None:
+        return -1
+    return min(_LONGEST, max(0, deadline - GLib.get_monotonic_time()))
 
 
 def _misuse(error, kind, text):
@@ -69,14 +70,11 @@ class _Lockable(_Object):
 
     def acquire(self, block=True, timeout=None):
         """Acquires it, waiting for timeout seconds at most; gives whether it did."""
-        # A wrong timeout must not leave it acquired.
-        if timeout is not None:
-            deadline_after(timeout)
+        # First of all: with a wrong argument, nothing is acquired.
+        deadline = deadline_after(timeout if block else None)
         if self._try():
             return True
-        if not block:
-            return False
-        return _wait(self._gobject.acquire_interruptible, timeout)
+        return bool(block) and _wait(self._gobject.acquire_interruptible, deadline)
 
     def __enter__(self):
         return self._try() or _wait(self._gobject.acquire_interruptible, None)
@@ -167,7 +165,15 @@ class Event(_Object):
 
     def wait(self, timeout=None):
         """Waits until it is set, for timeout seconds at most; gives whether it was."""
-        return self._get() or _wait(self._gobject.wait_interruptible, timeout)
+        deadline = deadline_after(timeout)
+        if self._get():
+            return True
+        try:
+            return _wait(self._gobject.wait_interruptible, deadline)
+        except BaseException:
+            # Else the next wait would be the rest of this one.
+            self._gobject.stop_waiting()
+            raise
 
 
 class Barrier(_Object):
@@ -203,6 +209,7 @@ class Barrier(_Object):
         if result == _DONE:
             return index
         if result == _FAILED:
+            # Only the one that ran the action looks at what became of it.
             failure, self._failure = self._failure, None
             if failure is not None:
                 raise failure
