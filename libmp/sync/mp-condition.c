@@ -42,7 +42,9 @@
  *
  * The lock is an [class@Mp.Lock] or an [class@Mp.RLock], of which any number of
  * conditions can be made. It travels with the condition: the object that is made of a
- * handle has an object for the same lock.
+ * handle has an object for the same lock. Who waits or notifies has to be the thread that
+ * took it; if that was done asynchronously, it is the one that called
+ * [method@Mp.Lock.acquire_finish].
  *
  * # When processes die
  *
@@ -378,11 +380,10 @@ check_held (MpCondition *self, GError **error)
 {
   if (self->lock != NULL ? mp_lock_is_held_here (self->lock) : mp_rlock_is_held_here (self->rlock))
     return TRUE;
-  g_set_error (error,
-               MP_ERROR,
-               MP_ERROR_NOT_OWNER,
-               "The lock of the condition is not held by this %s",
-               self->lock != NULL ? "process" : "thread");
+  g_set_error_literal (error,
+                       MP_ERROR,
+                       MP_ERROR_NOT_OWNER,
+                       "The lock of the condition is not held by this thread");
   return FALSE;
 }
 

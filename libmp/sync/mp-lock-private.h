@@ -24,9 +24,8 @@ MpWaitResult mp_rlock_acquire_until (MpRLock *self,
                                      GCancellable *cancellable,
                                      gboolean interruptible);
 
-/* For conditions. Whether this process (not: this thread) holds it. */
+/* For conditions. Whether this thread holds it. */
 gboolean mp_lock_is_held_here (MpLock *self);
-/* Whether this thread holds it. */
 gboolean mp_rlock_is_held_here (MpRLock *self);
 /* Releases what is held here, however deep; returns how deep, for resuming. */
 guint mp_lock_suspend (MpLock *self);

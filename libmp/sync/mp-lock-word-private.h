@@ -58,7 +58,7 @@ mp_lock_word_free (_Atomic uint32_t *word)
 typedef struct
 {
   _Atomic uint32_t word;
-  _Atomic uint32_t thread; /* of the holder, its id in the kernel; for whoever debugs */
+  _Atomic uint32_t thread; /* of the holder, its id in the kernel; a participant's own business */
   _Atomic uint32_t armed;  /* asynchronous operations wait */
   _Atomic uint32_t depth;  /* these for MpRLock, and only the owner's business */
   _Atomic uint64_t owner;
@@ -82,6 +82,27 @@ mp_lock_site_note_thread (MpLockSite *self)
   if (G_UNLIKELY (mp_micro_lock_thread.tid == 0))
     mp_micro_lock_setup_thread ();
   atomic_store_explicit (&self->shared->thread, mp_micro_lock_thread.tid, memory_order_relaxed);
+}
+
+/* Whether that was so when it was taken, if this process holds it. */
+static inline gboolean
+mp_lock_site_is_noted_thread (MpLockSite *self)
+{
+  if (G_UNLIKELY (mp_micro_lock_thread.tid == 0))
+    mp_micro_lock_setup_thread ();
+  return atomic_load_explicit (&self->shared->thread, memory_order_relaxed) ==
+         mp_micro_lock_thread.tid;
+}
+
+/* The calling thread has it if no thread has: it was taken asynchronously. */
+static inline void
+mp_lock_site_claim_thread (MpLockSite *self)
+{
+  uint32_t none = 0;
+
+  if (G_UNLIKELY (mp_micro_lock_thread.tid == 0))
+    mp_micro_lock_setup_thread ();
+  atomic_compare_exchange_strong (&self->shared->thread, &none, mp_micro_lock_thread.tid);
 }
 
 static inline gboolean

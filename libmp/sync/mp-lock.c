@@ -177,7 +177,7 @@ install_properties (GObjectClass *object_class)
    * MpLock:holder-thread: (getter get_holder_thread)
    *
    * The thread that acquired it, as the kernel numbers them; 0: none, or it was
-   * acquired asynchronously.
+   * acquired asynchronously and not fetched yet.
    *
    * Since: 0.1
    */
@@ -483,7 +483,8 @@ mp_lock_acquire_async (MpLock *self,
  * @result: what the callback was given
  * @error: return location for an error
  *
- * Ends [method@Mp.Lock.acquire_async].
+ * Ends [method@Mp.Lock.acquire_async]. From now on the calling thread counts as the
+ * one that holds the lock, as an [class@Mp.Condition] wants it.
  *
  * Returns: whether it was acquired; if not, @error is set as by
  *   [method@Mp.Lock.acquire]
@@ -500,6 +501,7 @@ mp_lock_acquire_finish (MpLock *self, GAsyncResult *result, GError **error)
 
   if (!mp_sync_ops_finish (G_TASK (result), &abandoned, error))
     return FALSE;
+  mp_lock_site_claim_thread (&self->site);
   if (abandoned)
     g_signal_emit (self, holder_died_signal, 0);
   return TRUE;
@@ -535,7 +537,8 @@ mp_lock_is_held_here (MpLock *self)
 {
   uint32_t me = mp_participants_get_self_word (self->site.participants);
 
-  return me != MP_PARTICIPANT_NONE && mp_lock_shared_get_holder (self->site.shared) == me;
+  return me != MP_PARTICIPANT_NONE && mp_lock_shared_get_holder (self->site.shared) == me &&
+         mp_lock_site_is_noted_thread (&self->site);
 }
 
 guint
@@ -618,7 +621,7 @@ mp_lock_get_holder_pid (MpLock *self)
  * Which thread acquired it: a hint for whoever debugs.
  *
  * Returns: the kernel's number of the thread, 0 if it is free, or was acquired
- *   asynchronously
+ *   asynchronously and nobody has called [method@Mp.Lock.acquire_finish] yet
  *
  * Since: 0.1
  */

@@ -233,6 +233,26 @@ test_order_rlock (void)
   check_order (TRUE);
 }
 
+/* What a thread finds of which another one has the lock. */
+static int
+try_in_child (gpointer data)
+{
+  const Fixture *self = data;
+  g_autoptr (GError) error = NULL;
+
+  if (mp_condition_notify_all (self->condition, &error) ||
+      !g_error_matches (error, MP_ERROR, MP_ERROR_NOT_OWNER) ||
+      mp_condition_wait_interruptible (self->condition, -1) != MP_WAIT_RESULT_FAILED)
+    return OTHER;
+  return wait_once (self, -1, NULL);
+}
+
+static gpointer
+try_as_stranger (gpointer data)
+{
+  return GINT_TO_POINTER (try_in_child (data));
+}
+
 static void
 test_not_owner (void)
 {
@@ -255,6 +275,20 @@ test_not_owner (void)
       g_clear_error (&error);
       g_assert_true (mp_condition_get_lock (fixture.condition) == fixture.lock);
       g_assert_true (mp_condition_get_rlock (fixture.condition) == fixture.rlock);
+      fixture_clear (&fixture);
+    }
+  for (int i = 0; i < 2; i++)
+    {
+      GThread *thread;
+
+      fixture_init (&fixture, i == 1);
+      acquire (&fixture);
+      thread = g_thread_new ("stranger", try_as_stranger, &fixture);
+      g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (thread)), ==, NOT_OWNER);
+      g_assert_cmpint (test_join (test_fork (try_in_child, &fixture)), ==, NOT_OWNER);
+      g_assert_true (mp_condition_notify_one (fixture.condition, &error));
+      g_assert_no_error (error);
+      release (&fixture);
       fixture_clear (&fixture);
     }
   g_assert_null (g_initable_new (MP_TYPE_CONDITION, NULL, &error, NULL));

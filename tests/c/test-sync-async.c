@@ -130,18 +130,36 @@ test_use (void)
   g_assert_true (mp_lock_get_locked (lock));
   iterate_until (&n_done, 1);
   g_assert_cmpuint (mp_lock_get_holder_pid (lock), ==, (guint) getpid ());
-  g_assert_cmpuint (mp_lock_get_holder_thread (lock), !=, 1);
   mp_lock_acquire_async (lock, NULL, on_acquired, NULL);
   mp_lock_acquire_async (lock, NULL, on_acquired, NULL);
   g_assert_cmpuint (mp_lock_get_n_waiters (lock), ==, 2);
   g_assert_true (mp_lock_release (lock, NULL));
   iterate_until (&n_done, 2);
   g_assert_cmpuint (mp_lock_get_n_waiters (lock), ==, 1);
-  g_assert_cmpuint (mp_lock_get_holder_thread (lock), ==, 0);
   g_assert_true (mp_lock_release (lock, NULL));
   iterate_until (&n_done, 3);
   g_assert_true (mp_lock_release (lock, NULL));
   g_assert_cmpuint (mp_lock_get_n_waiters (lock), ==, 0);
+  teardown ();
+}
+
+static void
+test_thread (void)
+{
+  g_autoptr (MpCondition) condition = NULL;
+
+  g_test_summary ("The lock is held by the thread that fetched it");
+  setup ();
+  condition = mp_condition_new (lock, NULL);
+  mp_lock_acquire_async (lock, NULL, on_acquired, NULL);
+  g_assert_true (mp_lock_get_locked (lock));
+  g_assert_cmpuint (mp_lock_get_holder_thread (lock), ==, 0);
+  g_assert_false (mp_condition_notify_one (condition, NULL));
+  iterate_until (&n_done, 1);
+  g_assert_cmpuint (mp_lock_get_holder_thread (lock), ==, (guint) gettid ());
+  g_assert_true (mp_condition_notify_one (condition, NULL));
+  g_assert_true (mp_lock_release (lock, NULL));
+  g_clear_object (&condition);
   teardown ();
 }
 
@@ -455,6 +473,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/mp/sync-async/use", test_use);
+  g_test_add_func ("/mp/sync-async/thread", test_thread);
   g_test_add_func ("/mp/sync-async/cancel", test_cancel);
   g_test_add_func ("/mp/sync-async/never-finished", test_never_finished);
   g_test_add_func ("/mp/sync-async/processes", test_processes);

@@ -261,6 +261,26 @@ class TestCondition(unittest.TestCase):
         with self.assertRaises(TypeError):
             mp.Condition(mp.Semaphore())
 
+    def test_the_lock_is_the_threads(self):
+        for module in (mp, multiprocessing):
+            for make in (module.Lock, module.RLock):
+                condition = module.Condition(make())
+                errors = []
+
+                def try_all(condition=condition, errors=errors):
+                    for call in (condition.wait, condition.notify, condition.notify_all):
+                        try:
+                            call()
+                        except AssertionError:
+                            errors.append(call)
+
+                with condition:
+                    thread = threading.Thread(target=try_all)
+                    thread.start()
+                    thread.join(DEADLINE)
+                    condition.notify()
+                self.assertEqual(len(errors), 3)
+
     def test_depth_is_restored(self):
         lock = mp.RLock()
         condition = mp.Condition(lock)
