@@ -80,7 +80,8 @@ after_fork_in_child (void)
   unlock_all ();
 }
 
-__attribute__ ((constructor)) static void
+/* Before the constructors of those who use arenas, see mp-participants.c. */
+__attribute__ ((constructor (201))) static void
 watch_forks (void)
 {
   pthread_atfork (before_fork, after_fork_in_parent, after_fork_in_child);

@@ -60,6 +60,14 @@ void mp_sync_ops_start (MpSyncOps *self, GTask *task);
 /* For the _finish: whether it was done. */
 gboolean mp_sync_ops_finish (GTask *task, gboolean *abandoned, GError **error);
 
+/* Between these two the thread rests where it holds no lock, so that a fork is safe; any
+ * number of threads can ask for that at a time. Around each fork() it is done in any
+ * case; a child has no such thread, and nothing that is pending. */
+void mp_sync_waiter_park (void);
+void mp_sync_waiter_unpark (void);
+/* The kernel's id of the thread, 0 when there is none. */
+int mp_sync_waiter_get_thread_id (void);
+
 /* Makes the waiter threads of all processes look at what they wait for in @arena. */
 void mp_sync_ring (MpArena *arena);
 

@@ -5,7 +5,10 @@
  * something is pending, and on a word of its own that is changed when there is one
  * more. It reads them before it looks at what is pending, so that nothing that
  * happens meanwhile is missed. After a slice it looks at everything in any case:
- * who should have rung may have been killed, and so may a holder. */
+ * who should have rung may have been killed, and so may a holder.
+ *
+ * While a thread forks it sleeps on, since what it does otherwise takes locks of
+ * GLib's and of arenas. */
 
 #include "mp-sync-waiter-private.h"
 
@@ -13,6 +16,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -70,6 +74,7 @@ typedef struct
   GTask *task;
   GSource *cancel_source;
   GList link;
+  guint n_forks;    /* when it began */
   gboolean pending; /* under the lock */
   MpSyncTried outcome;
 } Op;
@@ -79,6 +84,7 @@ typedef struct
 {
   GObject *object;
   const MpSyncOpsFuncs *funcs;
+  guint n_forks; /* when it was taken */
   gboolean abandoned;
 } Taken;
 
@@ -87,20 +93,88 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static GQueue bells = G_QUEUE_INIT;
 static gboolean started;
 static _Atomic uint32_t kick;
+/* Of this process's forefathers. What was begun before it was born is the business of
+ * the process that began it: here it never ends, and its memory is never freed. */
+static guint n_forks;
+
+/* The thread at rest. */
+static pthread_cond_t rest_changed = PTHREAD_COND_INITIALIZER;
+static guint n_parkers;
+static gboolean awake; /* it does something, and may hold any lock of others */
+static _Atomic int thread_id;
 
 static gpointer run (gpointer data);
+
+/* With the lock held. */
+static void
+park (void)
+{
+  n_parkers++;
+  while (awake)
+    pthread_cond_wait (&rest_changed, &lock);
+}
+
+static void
+unpark (void)
+{
+  n_parkers--;
+  pthread_cond_broadcast (&rest_changed);
+}
+
+void
+mp_sync_waiter_park (void)
+{
+  pthread_mutex_lock (&lock);
+  park ();
+  pthread_mutex_unlock (&lock);
+}
+
+void
+mp_sync_waiter_unpark (void)
+{
+  pthread_mutex_lock (&lock);
+  unpark ();
+  pthread_mutex_unlock (&lock);
+}
+
+int
+mp_sync_waiter_get_thread_id (void)
+{
+  gboolean there;
+
+  pthread_mutex_lock (&lock);
+  there = started;
+  pthread_mutex_unlock (&lock);
+  /* It may have been made, and not have said so yet. */
+  while (there && atomic_load (&thread_id) == 0)
+    sched_yield ();
+  return atomic_load (&thread_id);
+}
 
 /* A child has neither the thread nor what was pending in its parent. */
 static void
 before_fork (void)
 {
   pthread_mutex_lock (&lock);
+  park ();
 }
 
 static void
 after_fork_in_parent (void)
 {
+  unpark ();
   pthread_mutex_unlock (&lock);
+}
+
+/* A source for its cancellation may be there still, and must find that it is over. */
+static void
+forget_ops (MpSyncOps *self)
+{
+  for (GList *i = self->pending.head; i != NULL; i = i->next)
+    ((Op *) i->data)->pending = FALSE;
+  g_queue_init (&self->pending);
+  self->bell = NULL;
+  self->wait = NULL;
 }
 
 static void
@@ -111,16 +185,14 @@ after_fork_in_child (void)
       Bell *bell = i->data;
 
       for (GList *j = bell->ops.head; j != NULL; j = j->next)
-        {
-          MpSyncOps *ops = j->data;
-
-          g_queue_init (&ops->pending);
-          ops->bell = NULL;
-          ops->wait = NULL;
-        }
+        forget_ops (j->data);
     }
   g_queue_init (&bells);
   started = FALSE;
+  atomic_store (&thread_id, 0);
+  n_parkers = 0;
+  rest_changed = (pthread_cond_t) PTHREAD_COND_INITIALIZER;
+  n_forks++;
   pthread_mutex_unlock (&lock);
 }
 
@@ -154,7 +226,8 @@ taken_give_back (gpointer data)
 {
   Taken *self = data;
 
-  if (self->funcs->give_back != NULL)
+  /* A child has nothing that its parent took. */
+  if (self->n_forks == n_forks && self->funcs->give_back != NULL)
     self->funcs->give_back (self->object);
   taken_free (self);
 }
@@ -174,6 +247,7 @@ deliver (MpSyncOps *ops, GTask *task, MpSyncTried outcome)
   taken = g_new (Taken, 1);
   *taken = (Taken){ .object = g_object_ref (ops->object),
                     .funcs = ops->funcs,
+                    .n_forks = n_forks,
                     .abandoned = outcome == MP_SYNC_DONE_ABANDONED };
   g_task_return_pointer (task, taken, taken_give_back);
 }
@@ -185,6 +259,15 @@ mp_sync_ops_finish (GTask *task, gboolean *abandoned, GError **error)
 
   if (taken == NULL)
     return FALSE;
+  if (taken->n_forks != n_forks)
+    {
+      taken_free (taken);
+      g_set_error_literal (error,
+                           G_IO_ERROR,
+                           G_IO_ERROR_CANCELLED,
+                           "The parent process waited, and this is its child");
+      return FALSE;
+    }
   if (abandoned != NULL)
     *abandoned = taken->abandoned;
   taken_free (taken);
@@ -198,6 +281,9 @@ op_free (gpointer data)
 {
   Op *self = data;
 
+  /* A task that never returned complains when it is freed. */
+  if (self->n_forks != n_forks)
+    return;
   if (self->cancel_source != NULL)
     g_source_destroy (self->cancel_source);
   g_clear_pointer (&self->cancel_source, g_source_unref);
@@ -211,6 +297,8 @@ op_complete (gpointer data)
 {
   Op *self = data;
 
+  if (self->n_forks != n_forks)
+    return G_SOURCE_REMOVE;
   if (self->outcome == MP_SYNC_NOT_YET)
     g_task_return_new_error (self->task, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Waiting was cancelled");
   else
@@ -302,6 +390,7 @@ op_new (MpSyncOps *ops, GTask *task)
 
   self->ops = ops;
   self->task = task;
+  self->n_forks = n_forks;
   self->link.data = self;
   if (cancellable != NULL)
     {
@@ -504,11 +593,24 @@ sleep_on (const WaitVector *words, guint n, gboolean complete)
   return TRUE;
 }
 
+static void
+set_awake (gboolean value)
+{
+  pthread_mutex_lock (&lock);
+  while (value && n_parkers > 0)
+    pthread_cond_wait (&rest_changed, &lock);
+  awake = value;
+  if (!value && n_parkers > 0)
+    pthread_cond_broadcast (&rest_changed);
+  pthread_mutex_unlock (&lock);
+}
+
 static gpointer
 run (gpointer data)
 {
   gboolean all = TRUE;
 
+  atomic_store (&thread_id, (int) gettid ());
   for (;;)
     {
       WaitVector words[WAITV_MAX];
@@ -518,6 +620,7 @@ run (gpointer data)
       GList *link;
       guint n;
 
+      set_awake (TRUE);
       pthread_mutex_lock (&lock);
       look (all, &ready, &ended);
       n = collect (words, kicked);
@@ -527,6 +630,7 @@ run (gpointer data)
         op_post (link->data);
       while ((link = g_queue_pop_head_link (&ended)) != NULL)
         bell_free (link->data);
+      set_awake (FALSE);
       all = sleep_on (words, n, complete);
     }
   return NULL;

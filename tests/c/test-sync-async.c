@@ -315,6 +315,82 @@ test_forked (void)
   teardown ();
 }
 
+typedef struct
+{
+  MpLock *held;    /* by the parent */
+  MpLock *taken;   /* for an operation whose result is on its way */
+  MpLock *fetched; /* the same, and the result is in a task already */
+  GCancellable *cancellable;
+} Inherited;
+
+/* Nothing of what the parent has begun ends here, and what it has remains its own. */
+static int
+turn_in_child (gpointer data)
+{
+  const Inherited *inherited = data;
+  guint parent = (guint) getppid ();
+
+  g_cancellable_cancel (inherited->cancellable);
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  if (n_done != 0 || n_failed > 1 ||
+      (n_failed == 1 && !g_error_matches (last_error, G_IO_ERROR, G_IO_ERROR_CANCELLED)))
+    return 1;
+  if (mp_lock_get_holder_pid (inherited->held) != parent ||
+      mp_lock_get_holder_pid (inherited->taken) != parent ||
+      mp_lock_get_holder_pid (inherited->fetched) != parent)
+    return 2;
+  if (mp_lock_get_n_waiters (inherited->held) != 2)
+    return 3;
+  /* One of its own that has to wait. */
+  mp_lock_acquire_async (inherited->held, NULL, on_acquired, NULL);
+  if (mp_lock_get_n_waiters (inherited->held) != 3)
+    return 4;
+  atomic_store (&shared->ready, 1);
+  iterate_until (&n_done, 1);
+  return mp_lock_release (inherited->held, NULL) ? 0 : 5;
+}
+
+static void
+test_inherited (void)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (MpLock) taken = mp_lock_new (NULL);
+  g_autoptr (MpLock) fetched = mp_lock_new (NULL);
+  Inherited inherited;
+  GPid pid;
+
+  g_test_summary ("A forked child has nothing of what its parent waits for or was given");
+  setup ();
+  inherited = (Inherited){ lock, taken, fetched, cancellable };
+  g_assert_true (mp_lock_acquire (lock, 0, NULL, NULL));
+  g_assert_true (mp_lock_acquire (taken, 0, NULL, NULL));
+  mp_lock_acquire_async (lock, NULL, on_acquired, NULL);
+  mp_lock_acquire_async (lock, cancellable, on_acquired, NULL);
+  mp_lock_acquire_async (taken, NULL, on_acquired, NULL);
+  mp_lock_acquire_async (fetched, NULL, on_acquired, NULL);
+  g_assert_true (mp_lock_release (taken, NULL));
+  while (mp_lock_get_holder_thread (taken) != 0 || !mp_lock_get_locked (taken))
+    g_thread_yield ();
+  pid = test_fork (turn_in_child, &inherited);
+  while (atomic_load (&shared->ready) != 1)
+    {
+      g_assert_cmpint (waitpid (pid, NULL, WNOHANG), ==, 0);
+      g_thread_yield ();
+    }
+  /* All is as it was here. */
+  iterate_until (&n_done, 2);
+  g_cancellable_cancel (cancellable);
+  iterate_until (&n_failed, 1);
+  release_at_once = TRUE;
+  g_assert_true (mp_lock_release (lock, NULL));
+  iterate_until (&n_done, 3);
+  g_assert_cmpint (test_join (pid), ==, 0);
+  g_assert_cmpuint (mp_lock_get_holder_pid (taken), ==, (guint) getpid ());
+  g_assert_cmpuint (mp_lock_get_holder_pid (fetched), ==, (guint) getpid ());
+  teardown ();
+}
+
 static void
 test_many_on_one (void)
 {
@@ -478,6 +554,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/sync-async/never-finished", test_never_finished);
   g_test_add_func ("/mp/sync-async/processes", test_processes);
   g_test_add_func ("/mp/sync-async/forked", test_forked);
+  g_test_add_func ("/mp/sync-async/inherited", test_inherited);
   g_test_add_func ("/mp/sync-async/many-on-one", test_many_on_one);
   g_test_add_func ("/mp/sync-async/many-locks", test_many_locks);
   g_test_add_func ("/mp/sync-async/many-cancelled", test_many_cancelled);
