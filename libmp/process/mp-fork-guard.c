@@ -7,6 +7,7 @@
 #include "mp-pump-private.h"
 #include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
+#include "../sync/mp-sync-waiter-private.h"
 
 #include <glib-unix.h>
 #include <pthread.h>
@@ -51,6 +52,9 @@ mp_fork_list_threads (char ***of_glib, char ***others, GError **error)
   g_autoptr (GDir) dir = g_dir_open ("/proc/self/task", 0, error);
   g_autoptr (GStrvBuilder) glib_builder = g_strv_builder_new ();
   g_autoptr (GStrvBuilder) other_builder = g_strv_builder_new ();
+  /* They rest during the fork, and start again in the child when they are needed. */
+  int pump = mp_pump_get_thread_id ();
+  int waiter = mp_sync_waiter_get_thread_id ();
   const char *entry;
 
   if (dir == NULL)
@@ -61,7 +65,9 @@ mp_fork_list_threads (char ***of_glib, char ***others, GError **error)
       g_autofree char *name = NULL;
       g_autofree char *label = NULL;
 
-      name = tid != gettid () ? get_thread_name (tid) : NULL;
+      if (tid == gettid () || tid == pump || tid == waiter)
+        continue;
+      name = get_thread_name (tid);
       if (name == NULL)
         continue;
       label = g_strdup_printf ("%s (%d)", name, tid);
@@ -86,8 +92,8 @@ mp_fork_list_threads (char ***of_glib, char ***others, GError **error)
  * that another thread held at that moment is never released there. GLib's own threads,
  * which are named gmain, gdbus and pool, are reason enough not to fork. Others
  * are the program's to judge, and are named: no thread is the best answer.
- * Threads of libmp are named, too; they rest during the fork if
- * [func@Mp.fork_begin] is called.
+ * Threads of libmp do not count: they rest during the fork if
+ * [func@Mp.fork_begin] is called, and start again in the child when they are needed.
  *
  * Returns: FALSE with %MP_ERROR_UNSAFE_FORK, which names the threads, when there
  *   are threads of GLib's; TRUE otherwise
@@ -168,8 +174,10 @@ mp_fork_begin (void)
 
   forking_pid = getpid ();
   forking_thread_is_main = gettid () == getpid ();
-  if (first)
-    mp_pump_park ();
+  if (!first)
+    return;
+  mp_pump_park ();
+  mp_sync_waiter_park ();
 }
 
 /**
@@ -192,6 +200,7 @@ mp_fork_end (void)
   if (!last)
     return;
 
+  mp_sync_waiter_unpark ();
   mp_pump_unpark ();
   g_mutex_lock (&guard_mutex);
   guard_owner = 0;

@@ -10,7 +10,7 @@
 G_BEGIN_DECLS
 
 /* Forks the calling process to run @body_fd's task, if it has no thread but the
- * calling one and the pump. Then the callbacks started and exited follow on
+ * calling one and libmp's own. Then the callbacks started and exited follow on
  * the pump, with the number @id, else FALSE with MP_ERROR_UNSAFE_FORK, which names the threads. */
 gboolean mp_fork_start (int body_fd,
                         int cwd_fd,
@@ -20,7 +20,7 @@ gboolean mp_fork_start (int body_fd,
                         guint64 id,
                         GError **error);
 
-/* The other threads of this process, each as "name (thread id)". */
+/* The other threads of this process, each as "name (thread id)", without libmp's own. */
 gboolean mp_fork_list_threads (char ***of_glib, char ***others, GError **error);
 
 G_END_DECLS

@@ -32,7 +32,6 @@ typedef struct
 static gboolean
 check_threads (GError **error)
 {
-  g_autofree char *pump = g_strdup_printf (" (%d)", mp_pump_get_thread_id ());
   g_auto (GStrv) of_glib = NULL;
   g_auto (GStrv) others = NULL;
   g_autoptr (GString) names = g_string_new (NULL);
@@ -42,8 +41,7 @@ check_threads (GError **error)
   for (guint i = 0; of_glib[i] != NULL; i++)
     g_string_append_printf (names, "%s%s", names->len > 0 ? ", " : "", of_glib[i]);
   for (guint i = 0; others[i] != NULL; i++)
-    if (!g_str_has_suffix (others[i], pump))
-      g_string_append_printf (names, "%s%s", names->len > 0 ? ", " : "", others[i]);
+    g_string_append_printf (names, "%s%s", names->len > 0 ? ", " : "", others[i]);
   if (names->len == 0)
     return TRUE;
   g_set_error (error,

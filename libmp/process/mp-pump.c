@@ -138,6 +138,14 @@ mp_pump_get_generation (void)
 int
 mp_pump_get_thread_id (void)
 {
+  gboolean there;
+
+  g_mutex_lock (&pump_mutex);
+  there = pump_context != NULL;
+  g_mutex_unlock (&pump_mutex);
+  /* It may have been made, and not have said so yet. */
+  while (there && g_atomic_int_get (&pump_thread_id) == 0)
+    g_thread_yield ();
   return g_atomic_int_get (&pump_thread_id);
 }
 

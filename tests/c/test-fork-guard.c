@@ -152,6 +152,219 @@ test_begin_and_end (void)
   mp_fork_end ();
 }
 
+static void
+on_acquired (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (mp_lock_acquire_finish (MP_LOCK (source), result, &error));
+  g_assert_no_error (error);
+  ++*(guint *) user_data;
+}
+
+static void
+iterate_until (const guint *counter, guint value)
+{
+  gint64 end = g_get_monotonic_time () + LIMIT_MS * 1000;
+
+  while (*counter < value)
+    {
+      g_assert_cmpint (g_get_monotonic_time (), <, end);
+      if (!g_main_context_iteration (NULL, FALSE))
+        g_thread_yield ();
+    }
+}
+
+/* The child's own thread takes it, and it is given back. */
+static int
+acquire_asynchronously (gpointer data)
+{
+  guint n = 0;
+
+  if (!mp_lock_acquire (data, 0, NULL, NULL))
+    return 1;
+  mp_lock_acquire_async (data, NULL, on_acquired, &n);
+  if (!mp_lock_release (data, NULL))
+    return 2;
+  iterate_until (&n, 1);
+  return mp_lock_release (data, NULL) ? 7 : 3;
+}
+
+static void
+test_waiter (void)
+{
+  g_autoptr (MpLock) lock = mp_lock_new (NULL);
+  guint n = 0;
+
+  g_test_summary ("The thread that waits for locks rests, too, and both do not count");
+
+  mp_pump_get_context ();
+  for (guint i = 1; i <= 10; i++)
+    {
+      g_auto (GStrv) of_glib = NULL;
+      g_auto (GStrv) others = NULL;
+      GPid pid;
+
+      g_assert_true (mp_lock_acquire (lock, 0, NULL, NULL));
+      mp_lock_acquire_async (lock, NULL, on_acquired, &n);
+      /* GLib has one, which came with the first task. */
+      g_assert_true (mp_fork_list_threads (&of_glib, &others, NULL));
+      g_assert_cmpuint (g_strv_length (others), ==, 0);
+      mp_fork_begin ();
+      g_assert_true (mp_lock_release (lock, NULL));
+      poll (NULL, 0, i == 1 ? 200 : 0);
+      pid = test_fork (acquire_asynchronously, lock);
+      g_assert_cmpint (test_join (pid), ==, 7);
+      g_assert_false (mp_lock_get_locked (lock));
+      mp_fork_end ();
+      iterate_until (&n, i);
+      g_assert_true (mp_lock_release (lock, NULL));
+    }
+}
+
+/* Without announcement: the thread rests all the same. */
+static void
+test_busy_waiter (void)
+{
+  g_autoptr (MpLock) lock = mp_lock_new (NULL);
+  g_autoptr (MpLock) other = mp_lock_new (NULL);
+
+  g_test_summary ("A fork at any time leaves no lock of the waiting thread's in the child");
+
+  for (guint i = 0; i < 200; i++)
+    {
+      guint n = 0;
+      GPid pid;
+
+      g_assert_true (mp_lock_acquire (lock, 0, NULL, NULL));
+      for (int j = 0; j < 20; j++)
+        mp_lock_acquire_async (lock, NULL, on_acquired, &n);
+      g_assert_true (mp_lock_release (lock, NULL));
+      pid = test_fork (acquire_asynchronously, other);
+      while (n < 20)
+        {
+          iterate_until (&n, n + 1);
+          g_assert_true (mp_lock_release (lock, NULL));
+        }
+      g_assert_cmpint (test_join (pid), ==, 7);
+    }
+}
+
+/* What a child inherits that its parent has used. */
+typedef struct
+{
+  MpLock *lock;
+  MpRLock *rlock;
+  MpCondition *condition;
+  MpCondition *deep;
+  MpSemaphore *semaphores[3];
+  MpEvent *ready;
+  MpBarrier *barrier;
+  MpValue *value;
+  int depth;
+} Inherited;
+
+static int
+use_once (const Inherited *self)
+{
+  guint index;
+
+  for (guint i = 0; i < G_N_ELEMENTS (self->semaphores); i++)
+    {
+      if (!mp_semaphore_acquire (self->semaphores[i], LIMIT_MS * 1000, NULL, NULL) ||
+          !mp_semaphore_release (self->semaphores[i], 1, NULL))
+        return 1;
+    }
+  if (!mp_lock_acquire (self->lock, LIMIT_MS * 1000, NULL, NULL) ||
+      mp_lock_get_holder_pid (self->lock) != (guint) getpid () ||
+      mp_lock_get_holder_thread (self->lock) != (guint) gettid () ||
+      !mp_condition_notify_all (self->condition, NULL) ||
+      mp_condition_wait (self->condition, 0, NULL, NULL) || !mp_lock_release (self->lock, NULL))
+    return 2;
+  if (!mp_rlock_acquire (self->rlock, LIMIT_MS * 1000, NULL, NULL) ||
+      !mp_rlock_try_acquire (self->rlock) || mp_rlock_get_depth (self->rlock) != 2 ||
+      !mp_condition_wait (self->deep, LIMIT_MS * 1000, NULL, NULL) ||
+      mp_rlock_get_depth (self->rlock) != 2 || !mp_rlock_release (self->rlock, NULL) ||
+      !mp_rlock_release (self->rlock, NULL))
+    return 3;
+  if (mp_value_add (self->value, 1, NULL) < 0)
+    return 4;
+  return mp_barrier_wait (self->barrier, LIMIT_MS * 1000, NULL, &index, NULL) ? 0 : 5;
+}
+
+static int
+use_inherited (gpointer data)
+{
+  Inherited *self = data;
+
+  if (self->depth-- > 0)
+    return test_join (test_fork (use_inherited, self));
+  /* The parent of all has them. */
+  if (mp_lock_try_acquire (self->lock) || mp_rlock_try_acquire (self->rlock) ||
+      mp_rlock_release (self->rlock, NULL) || mp_condition_notify_one (self->condition, NULL) ||
+      mp_condition_notify_one (self->deep, NULL))
+    return 10;
+  mp_event_set (self->ready);
+  return use_once (self);
+}
+
+static void
+test_inherited (void)
+{
+  Inherited self = { 0 };
+  guint index;
+
+  g_test_summary ("A child can use all that its parent has used, and its parent goes on");
+
+  self.lock = mp_lock_new (NULL);
+  self.rlock = mp_rlock_new (NULL);
+  self.condition = mp_condition_new (self.lock, NULL);
+  self.deep = mp_condition_new_with_rlock (self.rlock, NULL);
+  self.semaphores[0] = mp_semaphore_new (2, MP_SEMAPHORE_NONE, NULL);
+  self.semaphores[1] = mp_semaphore_new (2, MP_SEMAPHORE_BOUNDED, NULL);
+  self.semaphores[2] = mp_semaphore_new (2, MP_SEMAPHORE_RECOVER, NULL);
+  self.ready = mp_event_new (NULL);
+  self.barrier = mp_barrier_new (2, NULL);
+  self.value = mp_value_new (MP_VALUE_TYPE_INT64, NULL, TRUE, NULL);
+  for (int depth = 0; depth < 3; depth++)
+    {
+      GPid pid;
+
+      g_assert_true (mp_lock_acquire (self.lock, 0, NULL, NULL));
+      g_assert_true (mp_rlock_acquire (self.rlock, 0, NULL, NULL));
+      for (guint i = 0; i < G_N_ELEMENTS (self.semaphores); i++)
+        g_assert_true (mp_semaphore_acquire (self.semaphores[i], 0, NULL, NULL));
+      self.depth = depth;
+      pid = test_fork (use_inherited, &self);
+      g_assert_true (mp_event_wait (self.ready, LIMIT_MS * 1000, NULL, NULL));
+      mp_event_clear (self.ready);
+      g_assert_true (mp_lock_release (self.lock, NULL));
+      g_assert_true (mp_rlock_release (self.rlock, NULL));
+      while (mp_condition_get_n_waiters (self.deep) != 1)
+        g_thread_yield ();
+      g_assert_true (mp_rlock_acquire (self.rlock, LIMIT_MS * 1000, NULL, NULL));
+      g_assert_true (mp_condition_notify_one (self.deep, NULL));
+      g_assert_true (mp_rlock_release (self.rlock, NULL));
+      g_assert_true (mp_barrier_wait (self.barrier, LIMIT_MS * 1000, NULL, &index, NULL));
+      g_assert_cmpint (test_join (pid), ==, 0);
+      g_assert_cmpint (mp_value_get_int (self.value, NULL), ==, depth + 1);
+      for (guint i = 0; i < G_N_ELEMENTS (self.semaphores); i++)
+        {
+          g_assert_true (mp_semaphore_release (self.semaphores[i], 1, NULL));
+          g_assert_cmpuint (mp_semaphore_get_value (self.semaphores[i]), ==, 2);
+        }
+    }
+  g_object_unref (self.lock);
+  g_object_unref (self.rlock);
+  g_object_unref (self.condition);
+  g_object_unref (self.deep);
+  for (guint i = 0; i < G_N_ELEMENTS (self.semaphores); i++)
+    g_object_unref (self.semaphores[i]);
+  g_object_unref (self.ready);
+  g_object_unref (self.barrier);
+  g_object_unref (self.value);
+}
+
 static gpointer
 fork_main (gpointer data)
 {
@@ -295,6 +508,9 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/fork-guard/adopted-fails", test_adopted_fails);
   g_test_add_func ("/mp/fork-guard/begin-and-end", test_begin_and_end);
   g_test_add_func ("/mp/fork-guard/many-threads", test_many_threads);
+  g_test_add_func ("/mp/fork-guard/waiter", test_waiter);
+  g_test_add_func ("/mp/fork-guard/busy-waiter", test_busy_waiter);
+  g_test_add_func ("/mp/fork-guard/inherited", test_inherited);
 
   return g_test_run ();
 }

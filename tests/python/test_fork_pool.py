@@ -180,7 +180,8 @@ class TestPrograms(unittest.TestCase):
                 parent.kill()
                 self.assertTrue(tasks.wait_until(lambda p=pids: not any(map(tasks.is_alive, p))))
 
-    def test_pool_warning(self):
+    def test_no_warning(self):
+        """libmp's own thread, which the first one started, is no reason for one."""
         code, out, err = tasks.run_script('''
             import threading
             import multiprocessing_gi as mp
@@ -188,14 +189,27 @@ class TestPrograms(unittest.TestCase):
             pool = fork.Pool(1)
             print(pool.apply(abs, (-4,)))
             pool.terminate()
-            second = fork.Pool(1)  # a line
+            second = fork.Pool(1)
             second.terminate()
         ''')
         self.assertEqual((code, out), (0, '4\n'))
+        self.assertNotIn('DeprecationWarning', err)
+
+    def test_warning(self):
+        code, out, err = tasks.run_script('''
+            import threading
+            import multiprocessing_gi as mp
+            done = threading.Event()
+            threading.Thread(target=done.wait, name='the-waiting-one').start()
+            pool = mp.get_context('fork').Pool(1)  # a line
+            pool.terminate()
+            done.set()
+        ''')
+        self.assertEqual((code, out), (0, ''))
         warned = [line for line in err.splitlines() if 'DeprecationWarning' in line]
         self.assertEqual(len(warned), 1)
-        self.assertRegex(warned[0], r'mp-pump \(\d+\)')
-        self.assertIn('second = fork.Pool(1)  # a line', err)
+        self.assertRegex(warned[0], r'the-waiting-one \(\d+\)')
+        self.assertIn('Pool(1)  # a line', err)
 
 
 if __name__ == '__main__':
