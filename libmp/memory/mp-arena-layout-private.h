@@ -359,7 +359,7 @@ void mp_arena_sweep_if_due (MpArena *self);
 
 /* The forked child takes over what its parent held. Does not allocate. */
 void mp_arena_inherit_blocks (MpArena *self);
-/* Really drops what has lingered long enough. */
+/* Really drops what has lingered long enough. Releases the mutex for moments. */
 void mp_arena_work_off_lingers (MpArena *self);
 void mp_arena_forget_lingers (MpArena *self);
 gboolean mp_arena_set_error (MpArenaStatus status, int err, const char *what, GError **error);

@@ -254,7 +254,8 @@ mp_arena_work_off_lingers (MpArena *self)
       local->n_uses = 0;
       drop (self, last.slot, last.generation, mp_participants_get_self_word (self->participants));
     }
-  if (self->linger_begin == self->linger_end)
+  /* Another thread may have come to the end while the mutex was released. */
+  if (self->linger_ref && self->linger_begin == self->linger_end)
     {
       self->linger_ref = FALSE;
       mp_arena_unref (self); /* The caller has one, too. */

@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -376,6 +378,48 @@ test_linger (void)
   g_assert_error (error, MP_ERROR, MP_ERROR_NOT_FOUND);
 }
 
+/* Called once, when memory of a block is given back: no lock is held then. */
+static MpArena *arena_while_giving_back;
+
+static gpointer
+make_and_drop (gpointer data)
+{
+  MpBlock block = new_block (data, 64);
+
+  mp_block_clear (&block);
+  return NULL;
+}
+
+/* In front of that of the C library. */
+int
+madvise (void *address, size_t length, int advice)
+{
+  MpArena *arena = advice == MADV_REMOVE ? g_steal_pointer (&arena_while_giving_back) : NULL;
+
+  if (arena != NULL)
+    g_thread_join (g_thread_new ("other", make_and_drop, arena));
+  return (int) syscall (SYS_madvise, address, length, advice);
+}
+
+static void
+test_linger_threads (void)
+{
+  g_autoptr (MpArena) arena = new_arena ();
+  g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
+  MpBlock block = new_block (arena, 16 * MIB);
+
+  g_test_summary ("Two threads work off the last of those that linger");
+  g_variant_unref (to_handle (&block, fd_list));
+  mp_block_clear (&block);
+  g_assert_true (arena->linger_ref);
+  arena->lingers[arena->linger_begin].until = 0;
+  arena_while_giving_back = arena;
+  mp_arena_sweep (arena);
+  g_assert_null (arena_while_giving_back);
+  g_assert_false (arena->linger_ref);
+  g_assert_cmpuint (arena->ref_count, ==, 1);
+}
+
 static void
 check_refused (GVariant *handle, GUnixFDList *fd_list, guint32 kind, gsize min_size, MpError code)
 {
@@ -584,6 +628,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/arena/stolen", test_stolen);
   g_test_add_func ("/mp/arena/thousand", test_thousand);
   g_test_add_func ("/mp/arena/linger", test_linger);
+  g_test_add_func ("/mp/arena/linger-threads", test_linger_threads);
   g_test_add_func ("/mp/arena/refused", test_refused);
   g_test_add_func ("/mp/arena/foreach", test_foreach);
   g_test_add_func ("/mp/arena/threads", test_threads);
