@@ -4,7 +4,7 @@
 /* The thread sleeps in one system call on the doorbells of all arenas in which
  * something is pending, and on a word of its own that is changed when there is one
  * more. It reads them before it looks at what is pending, so that nothing that
- * happens meanwhile is missed. After a slice it looks at everything in any case:
+ * happens meanwhile is missed. Once in a slice it looks at everything in any case:
  * who should have rung may have been killed, and so may a holder.
  *
  * While a thread forks it sleeps on, since what it does otherwise takes locks of
@@ -24,6 +24,7 @@
 
 #include "mp-waits-private.h"
 
+#include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
 #include "../base/mp-futex-private.h"
 
@@ -571,26 +572,23 @@ collect (WaitVector *words, uint32_t kicked)
   return n;
 }
 
-/* Returns whether time is over. Only this thread ends bells, so the words stay. */
-static gboolean
-sleep_on (const WaitVector *words, guint n, gboolean complete)
+/* Only this thread ends bells, so the words stay. */
+static void
+sleep_on (const WaitVector *words, guint n, gint64 end)
 {
-  gint64 end = g_get_monotonic_time () + (complete ? SLICE_US : SHORT_SLICE_US);
   struct timespec until = { .tv_sec = end / G_USEC_PER_SEC,
                             .tv_nsec = (end % G_USEC_PER_SEC) * 1000 };
 
   if (n == 1)
     {
-      mp_futex_wait (&kick, (uint32_t) words[0].value, -1, FALSE);
-      return FALSE;
+      mp_futex_wait (&kick, (uint32_t) words[0].value, MP_DEADLINE_NEVER, FALSE);
+      return;
     }
-  if (syscall (SYS_futex_waitv, words, n, 0, &until, CLOCK_MONOTONIC) >= 0 || errno == EAGAIN)
-    return FALSE;
-  if (errno == ETIMEDOUT)
-    return TRUE;
+  if (syscall (SYS_futex_waitv, words, n, 0, &until, CLOCK_MONOTONIC) >= 0 || errno == EAGAIN ||
+      errno == ETIMEDOUT)
+    return;
   /* A kernel or a sandbox without it. */
   mp_futex_wait (&kick, (uint32_t) words[0].value, g_get_monotonic_time () + SHORT_SLICE_US, FALSE);
-  return TRUE;
 }
 
 static void
@@ -608,7 +606,7 @@ set_awake (gboolean value)
 static gpointer
 run (gpointer data)
 {
-  gboolean all = TRUE;
+  gint64 next = 0; /* when everything is looked at again */
 
   atomic_store (&thread_id, (int) gettid ());
   for (;;)
@@ -616,22 +614,26 @@ run (gpointer data)
       WaitVector words[WAITV_MAX];
       GQueue ready = G_QUEUE_INIT, ended = G_QUEUE_INIT;
       uint32_t kicked = atomic_load (&kick);
+      gint64 now = g_get_monotonic_time ();
       gboolean complete;
       GList *link;
       guint n;
 
       set_awake (TRUE);
       pthread_mutex_lock (&lock);
-      look (all, &ready, &ended);
+      /* However often something rings that others wait for. */
+      look (now >= next, &ready, &ended);
       n = collect (words, kicked);
       complete = n == bells.length + 1;
+      if (now >= next)
+        next = now + (complete ? SLICE_US : SHORT_SLICE_US);
       pthread_mutex_unlock (&lock);
       while ((link = g_queue_pop_head_link (&ready)) != NULL)
         op_post (link->data);
       while ((link = g_queue_pop_head_link (&ended)) != NULL)
         bell_free (link->data);
       set_awake (FALSE);
-      all = sleep_on (words, n, complete);
+      sleep_on (words, n, next);
     }
   return NULL;
 }

@@ -6,6 +6,9 @@
 #include <sys/mman.h>
 
 #include "libmp.h"
+#include "sync/mp-lock-private.h"
+#include "sync/mp-lock-word-private.h"
+#include "sync/mp-sync-waiter-private.h"
 #include "test-util.h"
 
 #define N_MANY 10000
@@ -544,6 +547,83 @@ test_semaphore (void)
   use_semaphore (MP_SEMAPHORE_RECOVER);
 }
 
+/* A lock in another arena than the one of this process. */
+static MpLock *
+new_lock_elsewhere (MpArena *arena)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
+  g_autoptr (GVariant) handle = NULL;
+  g_auto (MpBlock) block = MP_BLOCK_INIT;
+  MpShareable *made;
+
+  mp_block_new (&block, arena, MP_LOCK_KIND, sizeof (MpLockShared), &error);
+  g_assert_no_error (error);
+  handle = mp_block_to_handle (&block, "lock", 1, NULL, fd_list, &error);
+  g_assert_no_error (error);
+  made = mp_shareable_new_from_handle (handle, fd_list, &error);
+  g_assert_no_error (error);
+  return MP_LOCK (made);
+}
+
+static int
+hold_until_killed (gpointer data)
+{
+  if (!mp_lock_try_acquire (data))
+    return 1;
+  atomic_store (&shared->ready, 1);
+  for (;;)
+    pause ();
+}
+
+/* As whoever uses the arena for asynchronous operations does. */
+static gpointer
+ring_often (gpointer data)
+{
+  g_autoptr (MpArena) arena = mp_arena_ref_default (NULL);
+  _Atomic gboolean *stop = data;
+
+  while (!atomic_load (stop))
+    {
+      mp_sync_ring (arena);
+      g_usleep (G_USEC_PER_SEC / 1000);
+    }
+  return NULL;
+}
+
+static void
+test_busy_neighbour (void)
+{
+  g_autoptr (MpArena) arena = mp_arena_new (NULL);
+  g_autoptr (MpLock) other = new_lock_elsewhere (arena);
+  _Atomic gboolean stop = FALSE;
+  GThread *thread;
+  gint64 begin;
+  GPid pid;
+
+  g_test_summary ("That a holder died is seen however much happens in other arenas");
+  setup ();
+  pid = test_fork (hold_until_killed, other);
+  while (atomic_load (&shared->ready) == 0)
+    g_thread_yield ();
+  g_assert_true (mp_lock_try_acquire (lock));
+  mp_lock_acquire_async (lock, NULL, on_acquired, NULL);
+  mp_lock_acquire_async (other, NULL, on_acquired, NULL);
+  thread = g_thread_new ("ring", ring_often, &stop);
+  test_kill (pid);
+  begin = g_get_monotonic_time ();
+  iterate_until (&n_done, 1);
+  g_assert_cmpint (g_get_monotonic_time () - begin, <, 2 * test_soon ());
+  atomic_store (&stop, TRUE);
+  g_thread_join (thread);
+  g_assert_true (mp_lock_get_abandoned (other));
+  g_assert_true (mp_lock_release (other, NULL));
+  g_assert_true (mp_lock_release (lock, NULL));
+  iterate_until (&n_done, 2);
+  g_assert_true (mp_lock_release (lock, NULL));
+  teardown ();
+}
+
 int
 main (int argc, char **argv)
 {
@@ -560,5 +640,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/sync-async/many-cancelled", test_many_cancelled);
   g_test_add_func ("/mp/sync-async/mixed", test_mixed);
   g_test_add_func ("/mp/sync-async/semaphore", test_semaphore);
+  g_test_add_func ("/mp/sync-async/busy-neighbour", test_busy_neighbour);
   return g_test_run ();
 }
