@@ -5,6 +5,7 @@
 
 #include "mp-barrier-cycle-private.h"
 #include "mp-error.h"
+#include "mp-interrupted-private.h"
 #include "mp-sync-dump-private.h"
 
 #include "../base/mp-clock-private.h"
@@ -55,20 +56,11 @@ struct _MpBarrier
 
   MpBarrierSite site;
   guint parties;
-  guint64 serial; /* of this object in this process */
+  guint64 serial; /* for waits that are interrupted */
 
   GMutex lock;
   Action *action; /* under @lock; counted */
 };
-
-/* A thread that was interrupted by a signal, and will come back. */
-typedef struct
-{
-  guint64 serial;
-  MpBarrierArrival arrival;
-} Pending;
-
-static _Thread_local Pending pending;
 
 enum
 {
@@ -211,9 +203,7 @@ mp_barrier_class_init (MpBarrierClass *klass)
 static void
 mp_barrier_init (MpBarrier *self)
 {
-  static _Atomic guint64 last_serial;
-
-  self->serial = atomic_fetch_add (&last_serial, 1) + 1;
+  self->serial = mp_interrupted_new_serial ();
   g_mutex_init (&self->lock);
 }
 
@@ -351,12 +341,12 @@ run_action (MpBarrier *self)
 
 /* Whether this thread comes back; a child of its process does not. */
 static gboolean
-has_arrived (MpBarrier *self)
+has_arrived (MpBarrier *self, MpBarrierArrival *arrival)
 {
   MpParticipants *participants = mp_arena_get_participants (self->site.block.arena);
 
-  return pending.serial == self->serial &&
-         pending.arrival.me == mp_participants_get_self (participants, NULL);
+  return mp_interrupted_take (self->serial, arrival, sizeof *arrival) &&
+         arrival->me == mp_participants_get_self (participants, NULL);
 }
 
 /* FAILED: the action failed, or this process cannot take part, and then
@@ -474,21 +464,20 @@ int
 mp_barrier_wait_interruptible (MpBarrier *self, gint64 timeout_us, guint *index)
 {
   MpBarrierPatience patience = { .deadline = mp_deadline_new (timeout_us), .interruptible = TRUE };
-  MpBarrierArrival arrival = pending.arrival;
+  MpBarrierArrival arrival;
   MpWaitResult result = MP_WAIT_RESULT_DONE;
 
   g_return_val_if_fail (MP_IS_READY_BARRIER (self), MP_WAIT_RESULT_FAILED);
   g_return_val_if_fail (index != NULL, MP_WAIT_RESULT_FAILED);
 
   *index = 0;
-  if (!has_arrived (self))
+  if (!has_arrived (self, &arrival))
     result = mp_barrier_site_arrive (&self->site, &arrival, &patience);
-  pending.serial = 0;
   if (result == MP_WAIT_RESULT_DONE)
     {
       result = go_through (self, &arrival, &patience);
       if (result == MP_WAIT_RESULT_INTERRUPTED)
-        pending = (Pending){ .serial = self->serial, .arrival = arrival };
+        mp_interrupted_put (self->serial, &arrival, sizeof arrival);
     }
   if (result == MP_WAIT_RESULT_DONE)
     *index = arrival.index;
@@ -506,10 +495,11 @@ mp_barrier_wait_interruptible (MpBarrier *self, gint64 timeout_us, guint *index)
 void
 mp_barrier_abort (MpBarrier *self)
 {
+  MpBarrierArrival arrival;
+
   g_return_if_fail (MP_IS_READY_BARRIER (self));
 
-  if (pending.serial == self->serial)
-    pending.serial = 0;
+  mp_interrupted_take (self->serial, &arrival, sizeof arrival);
   mp_barrier_site_abort (&self->site);
 }
 

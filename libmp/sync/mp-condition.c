@@ -5,6 +5,7 @@
 
 #include "mp-condition-queue-private.h"
 #include "mp-error.h"
+#include "mp-interrupted-private.h"
 #include "mp-lock-private.h"
 #include "mp-sync-dump-private.h"
 #include "mp-waits-private.h"
@@ -68,6 +69,7 @@ struct _MpCondition
   MpLock *lock;
   MpRLock *rlock;
   MpBlock block;
+  guint64 serial; /* for waits that are interrupted */
 };
 
 enum
@@ -202,6 +204,7 @@ mp_condition_class_init (MpConditionClass *klass)
 static void
 mp_condition_init (MpCondition *self)
 {
+  self->serial = mp_interrupted_new_serial ();
 }
 
 static gboolean
@@ -403,20 +406,18 @@ resume (MpCondition *self, guint depth, GError **error)
 /* A wait of this thread that a signal handler interrupted. */
 typedef struct
 {
-  MpCondition *condition; /* NULL: there is none */
-  uint32_t process;       /* a child of fork() has not begun it */
   MpConditionWaiter waiter;
   guint depth;
 } Pending;
 
-static _Thread_local Pending pending;
-
+/* A child of fork() has not begun it. */
 static gboolean
-is_waiting (MpCondition *self)
+is_waiting (MpCondition *self, Pending *pending)
 {
-  return pending.condition == self &&
-         pending.process ==
-           mp_participants_get_self_word (mp_arena_get_participants (self->block.arena));
+  MpParticipants *participants = mp_arena_get_participants (self->block.arena);
+
+  return mp_interrupted_take (self->serial, pending, sizeof *pending) &&
+         pending->waiter.me == mp_participants_get_self_word (participants);
 }
 
 /* Takes the lock again after a wait that ended with @result. @error is set if that
@@ -501,25 +502,22 @@ mp_condition_wait_interruptible (MpCondition *self, gint64 timeout_us)
 {
   gint64 deadline = mp_deadline_new (timeout_us);
   MpWaitResult result;
+  Pending pending;
 
   g_return_val_if_fail (MP_IS_READY_CONDITION (self), MP_WAIT_RESULT_FAILED);
 
-  if (!is_waiting (self))
+  if (!is_waiting (self, &pending))
     {
-      MpParticipants *participants = mp_arena_get_participants (self->block.arena);
-      Pending begun = { .condition = self,
-                        .process = mp_participants_get_self_word (participants) };
-
-      if (!check_held (self, NULL) || !mp_condition_queue_enter (&self->block, &begun.waiter, NULL))
+      if (!check_held (self, NULL) ||
+          !mp_condition_queue_enter (&self->block, &pending.waiter, NULL))
         return MP_WAIT_RESULT_FAILED;
-      begun.depth = suspend (self);
-      pending = begun;
+      pending.depth = suspend (self);
     }
   result = mp_condition_queue_sleep (&pending.waiter, deadline, NULL, TRUE);
-  if (result == MP_WAIT_RESULT_INTERRUPTED)
-    return (int) result;
-  pending.condition = NULL;
-  return (int) end_wait (self, &pending.waiter, pending.depth, result, NULL);
+  if (result != MP_WAIT_RESULT_INTERRUPTED)
+    return (int) end_wait (self, &pending.waiter, pending.depth, result, NULL);
+  mp_interrupted_put (self->serial, &pending, sizeof pending);
+  return (int) result;
 }
 
 /**
@@ -537,12 +535,12 @@ gboolean
 mp_condition_stop_waiting (MpCondition *self)
 {
   MpWaitResult result;
+  Pending pending;
 
   g_return_val_if_fail (MP_IS_READY_CONDITION (self), FALSE);
 
-  if (!is_waiting (self))
+  if (!is_waiting (self, &pending))
     return FALSE;
-  pending.condition = NULL;
   result = mp_condition_queue_give_up (&pending.waiter, MP_WAIT_RESULT_TIMED_OUT);
   return end_wait (self, &pending.waiter, pending.depth, result, NULL) == MP_WAIT_RESULT_DONE;
 }

@@ -629,6 +629,48 @@ test_interrupted (void)
   shared_free (shared);
 }
 
+/* As when the handler of a language waits for something else meanwhile. */
+static int
+wait_nested (gpointer data)
+{
+  struct sigaction action = { .sa_handler = on_signal };
+  const Job *job = data;
+  g_autoptr (MpBarrier) inner = barrier_new (1);
+  guint index;
+  int result;
+
+  sigaction (SIGUSR1, &action, NULL);
+  if (mp_barrier_wait_interruptible (job->barrier, -1, &index) != MP_WAIT_RESULT_INTERRUPTED ||
+      mp_barrier_wait_interruptible (inner, -1, &index) != MP_WAIT_RESULT_DONE)
+    return 30;
+  atomic_store (&job->shared->step, 1);
+  while ((result = mp_barrier_wait_interruptible (job->barrier, -1, &index)) ==
+         MP_WAIT_RESULT_INTERRUPTED)
+    ;
+  return result == MP_WAIT_RESULT_DONE ? (int) index : BROKEN;
+}
+
+static void
+test_nested (void)
+{
+  Shared *shared = shared_new ();
+  g_autoptr (MpBarrier) barrier = barrier_new (2);
+  Job job = { .barrier = barrier, .shared = shared };
+  GPid pid = test_fork (wait_nested, &job);
+
+  g_test_summary ("A signal handler that interrupts a wait waits for another barrier");
+  wait_n_waiting (barrier, 1);
+  test_wait_state (pid, 'S');
+  g_assert_no_errno (kill (pid, SIGUSR1));
+  while (atomic_load (&shared->step) == 0)
+    g_thread_yield ();
+  test_wait_state (pid, 'S');
+  g_assert_cmpuint (mp_barrier_get_n_waiting (barrier), ==, 1);
+  g_assert_cmpint (wait_once (barrier, -1, NULL), ==, 1);
+  g_assert_cmpint (test_join (pid), ==, 0);
+  shared_free (shared);
+}
+
 typedef struct
 {
   GVariant *handle;
@@ -739,6 +781,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/barrier/killed-in-action", test_killed_in_action);
   g_test_add_func ("/mp/barrier/interrupted", test_interrupted);
   g_test_add_func ("/mp/barrier/turns", test_turns);
+  g_test_add_func ("/mp/barrier/nested", test_nested);
   g_test_add_func ("/mp/barrier/handle", test_handle);
   g_test_add_func ("/mp/barrier/threads", test_threads);
   g_test_add_func ("/mp/barrier/reset-and-again", test_reset_and_again);

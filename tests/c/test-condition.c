@@ -575,6 +575,57 @@ test_turns (void)
   fixture_clear (&fixture);
 }
 
+/* As when the handler of a language waits for something else meanwhile. */
+static int
+wait_nested (gpointer data)
+{
+  struct sigaction action = { .sa_handler = on_signal };
+  const Fixture *self = data;
+  Fixture inner;
+  int result;
+
+  sigaction (SIGUSR1, &action, NULL);
+  acquire (self);
+  if (mp_condition_wait_interruptible (self->condition, -1) != MP_WAIT_RESULT_INTERRUPTED)
+    return 1;
+  inner.lock = mp_lock_new (NULL);
+  inner.condition = mp_condition_new (inner.lock, NULL);
+  acquire (&inner);
+  if (mp_condition_wait_interruptible (inner.condition, 1000) != MP_WAIT_RESULT_TIMED_OUT)
+    return 2;
+  release (&inner);
+  g_object_unref (inner.condition);
+  g_object_unref (inner.lock);
+  atomic_store (&shared->step, 1);
+  while ((result = mp_condition_wait_interruptible (self->condition, -1)) ==
+         MP_WAIT_RESULT_INTERRUPTED)
+    ;
+  if (result != MP_WAIT_RESULT_DONE)
+    return 3;
+  release (self);
+  return 0;
+}
+
+static void
+test_nested (void)
+{
+  Fixture fixture;
+  GPid pid;
+
+  g_test_summary ("A signal handler that interrupts a wait waits for something else");
+  fixture_init (&fixture, FALSE);
+  pid = test_fork (wait_nested, &fixture);
+  wait_n_waiters (&fixture, 1);
+  test_wait_state (pid, 'S');
+  g_assert_no_errno (kill (pid, SIGUSR1));
+  while (atomic_load (&shared->step) == 0)
+    g_thread_yield ();
+  g_assert_cmpuint (mp_condition_get_n_waiters (fixture.condition), ==, 1);
+  notify (&fixture, 1);
+  g_assert_cmpint (test_join (pid), ==, 0);
+  fixture_clear (&fixture);
+}
+
 static int
 consume (gpointer data)
 {
@@ -775,6 +826,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/condition/abandoned", test_abandoned);
   g_test_add_func ("/mp/condition/interrupted", test_interrupted);
   g_test_add_func ("/mp/condition/turns", test_turns);
+  g_test_add_func ("/mp/condition/nested", test_nested);
   g_test_add_func ("/mp/condition/consumers", test_consumers);
   g_test_add_func ("/mp/condition/limit", test_limit);
   g_test_add_func ("/mp/condition/handle", test_handle);
