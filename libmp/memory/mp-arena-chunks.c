@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 
 #include "../base/mp-fd-private.h"
+#include "mp-available-private.h"
 
 #define MIN_CHUNK_BYTES 65536u
 /* Big enough for any block, small enough for the address space; a chunk has at
@@ -31,8 +32,6 @@
 #define STEP_BYTES 65536u
 #define SLOTS_STEP 128u
 #define HOLDS_STEP 512u
-/* From this size on it is worth a look how much memory there is. */
-#define SUSPICIOUS_BYTES (16u * 1024 * 1024)
 
 static gsize
 metadata_size (guint32 class_)
@@ -214,36 +213,19 @@ mp_arena_back_slot (MpArena *self, guint32 number, guint32 index)
   return MP_ARENA_DONE;
 }
 
-static guint64
-read_amount (const char *text, const char *name)
-{
-  const char *found = strstr (text, name);
-
-  return found != NULL ? g_ascii_strtoull (found + strlen (name), NULL, 10) * 1024 : 0;
-}
-
-/* Asking the kernel for more than there is would end with the death of some
- * process, perhaps this one. */
-static gboolean
-is_there_memory (gsize size)
-{
-  g_autofree char *text = NULL;
-
-  if (size < SUSPICIOUS_BYTES || !g_file_get_contents ("/proc/meminfo", &text, NULL, NULL))
-    return TRUE;
-  if (size <= read_amount (text, "MemAvailable:") + read_amount (text, "SwapFree:"))
-    return TRUE;
-  errno = ENOSPC;
-  return FALSE;
-}
-
 gboolean
 mp_arena_back_block (MpArena *self, guint32 slot, gsize size)
 {
   MpArenaChunk *chunk = &self->chunks[mp_arena_chunk_of (slot)];
   gsize begin = (gsize) ((guint8 *) mp_arena_memory (chunk, mp_arena_index_of (slot)) - chunk->map);
 
-  return is_there_memory (size) && back_range (self, mp_arena_chunk_of (slot), begin, begin + size);
+  /* Where the system would rather kill a process than say no. */
+  if (!mp_available_is_enough (size))
+    {
+      errno = ENOSPC;
+      return FALSE;
+    }
+  return back_range (self, mp_arena_chunk_of (slot), begin, begin + size);
 }
 
 void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -192,6 +193,43 @@ get_time (void)
 
   clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &now);
   return now.tv_sec * G_GINT64_CONSTANT (1000000000) + now.tv_nsec;
+}
+
+/* A control group that leaves this process 100 MiB. */
+static gboolean is_limited;
+
+/* In front of that of GLib. */
+gboolean
+g_file_get_contents (const gchar *path, gchar **text, gsize *length, GError **error)
+{
+  gboolean (*next) (const gchar *, gchar **, gsize *, GError **) = NULL;
+
+  *(gpointer *) &next = dlsym (RTLD_NEXT, "g_file_get_contents");
+  if (!is_limited || g_str_equal (path, "/proc/meminfo"))
+    return next (path, text, length, error);
+  if (g_str_equal (path, "/proc/self/cgroup"))
+    *text = g_strdup ("0::/group\n");
+  else if (g_str_equal (path, "/sys/fs/cgroup/group/memory.max"))
+    *text = g_strdup_printf ("%u\n", 100 * MIB);
+  else if (g_str_equal (path, "/sys/fs/cgroup/group/memory.current"))
+    *text = g_strdup ("0\n");
+  return *text != NULL;
+}
+
+static void
+test_limited (void)
+{
+  g_autoptr (MpArena) arena = new_arena ();
+  g_autoptr (GError) error = NULL;
+  MpBlock block = MP_BLOCK_INIT;
+
+  g_test_summary ("More than the control group has, with which the kernel would kill us");
+  is_limited = TRUE;
+  g_assert_false (mp_block_new (&block, arena, KIND, 101 * MIB, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_LIMIT);
+  block = new_block (arena, 20 * MIB);
+  is_limited = FALSE;
+  mp_block_clear (&block);
 }
 
 static void
@@ -623,6 +661,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/arena/sizes", test_sizes);
   g_test_add_func ("/mp/arena/big", test_big);
   g_test_add_func ("/mp/arena/too-big", test_too_big);
+  g_test_add_func ("/mp/arena/limited", test_limited);
   g_test_add_func ("/mp/arena/million", test_million);
   g_test_add_func ("/mp/arena/handles", test_handles);
   g_test_add_func ("/mp/arena/stolen", test_stolen);
