@@ -62,6 +62,22 @@ get_of_group (const char *folder, const char *limit_name, const char *used_name)
   return limit - MIN (limit, used);
 }
 
+/* A group, and those that it is in: each may have a limit. */
+static guint64
+get_of_branch (const char *root, const char *path, const char *limit_name, const char *used_name)
+{
+  g_autofree char *folder = g_build_filename (root, path, NULL);
+  guint64 least = G_MAXUINT64;
+
+  for (;;)
+    {
+      least = MIN (least, get_of_group (folder, limit_name, used_name));
+      if (strlen (folder) <= strlen (root))
+        return least;
+      *strrchr (folder, '/') = '\0';
+    }
+}
+
 static guint64
 get_of_groups (void)
 {
@@ -76,21 +92,18 @@ get_of_groups (void)
     {
       const char *controllers = strchr (lines[i], ':');
       const char *path = controllers != NULL ? strchr (controllers + 1, ':') : NULL;
-      g_autofree char *folder = NULL;
+      guint64 left = G_MAXUINT64;
 
       if (path == NULL)
         continue;
       if (g_str_has_prefix (controllers, "::"))
-        {
-          folder = g_build_filename ("/sys/fs/cgroup", path + 1, NULL);
-          least = MIN (least, get_of_group (folder, "memory.max", "memory.current"));
-        }
+        left = get_of_branch ("/sys/fs/cgroup", path + 1, "memory.max", "memory.current");
       else if (g_str_has_prefix (controllers, ":memory:"))
-        {
-          folder = g_build_filename ("/sys/fs/cgroup/memory", path + 1, NULL);
-          least =
-            MIN (least, get_of_group (folder, "memory.limit_in_bytes", "memory.usage_in_bytes"));
-        }
+        left = get_of_branch ("/sys/fs/cgroup/memory",
+                              path + 1,
+                              "memory.limit_in_bytes",
+                              "memory.usage_in_bytes");
+      least = MIN (least, left);
     }
   return least;
 }

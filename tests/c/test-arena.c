@@ -195,7 +195,7 @@ get_time (void)
   return now.tv_sec * G_GINT64_CONSTANT (1000000000) + now.tv_nsec;
 }
 
-/* A control group that leaves this process 100 MiB. */
+/* A control group around that of this process leaves it 100 MiB. */
 static gboolean is_limited;
 
 /* In front of that of GLib. */
@@ -208,7 +208,7 @@ g_file_get_contents (const gchar *path, gchar **text, gsize *length, GError **er
   if (!is_limited || g_str_equal (path, "/proc/meminfo"))
     return next (path, text, length, error);
   if (g_str_equal (path, "/proc/self/cgroup"))
-    *text = g_strdup ("0::/group\n");
+    *text = g_strdup ("0::/group/inner\n");
   else if (g_str_equal (path, "/sys/fs/cgroup/group/memory.max"))
     *text = g_strdup_printf ("%u\n", 100 * MIB);
   else if (g_str_equal (path, "/sys/fs/cgroup/group/memory.current"))
