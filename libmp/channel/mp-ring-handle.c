@@ -15,7 +15,7 @@
 #include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
 #include "../base/mp-namespace-private.h"
-#include "../memory/mp-shareable-private.h"
+#include "../memory/mp-handle-private.h"
 
 #define KIND_NAME "ring"
 #define N_FDS 3
@@ -215,59 +215,6 @@ parse_fds (GVariant *handle, GUnixFDList *fd_list, gint32 *indexes, GError **err
   return good;
 }
 
-static gboolean
-check_handle (const char *kind, GVariant *handle, GError **error)
-{
-  g_autoptr (GVariant) layout = NULL;
-  const char *found = NULL;
-  guint32 version;
-  guint64 namespace = 0;
-
-  if (!g_variant_is_of_type (handle, G_VARIANT_TYPE (MP_HANDLE_TYPE)))
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_TYPE,
-                   "A handle is of type %s, this is of type %s",
-                   MP_HANDLE_TYPE,
-                   g_variant_get_type_string (handle));
-      return FALSE;
-    }
-  g_variant_get (handle, "(&su@a{sv}ah)", &found, &version, &layout, NULL);
-  if (!g_str_equal (found, kind))
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_TYPE,
-                   "This is the handle of a %s, not of a %s",
-                   found,
-                   kind);
-      return FALSE;
-    }
-  if (version != MP_RING_VERSION)
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_NOT_SUPPORTED,
-                   "A handle of version %u, this library knows version %u",
-                   version,
-                   MP_RING_VERSION);
-      return FALSE;
-    }
-  if (!g_variant_lookup (layout, "pidns", "t", &namespace) || namespace != mp_get_pid_namespace ())
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_NOT_SUPPORTED,
-                   "The handle is from another process id namespace (%" G_GUINT64_FORMAT
-                   ", here it is %" G_GUINT64_FORMAT ")",
-                   namespace,
-                   mp_get_pid_namespace ());
-      return FALSE;
-    }
-  return TRUE;
-}
-
 MpRing *
 mp_ring_new_from_handle_of_kind (const char *kind,
                                  GVariant *handle,
@@ -275,10 +222,11 @@ mp_ring_new_from_handle_of_kind (const char *kind,
                                  GError **error)
 {
   g_autoptr (MpRing) self = ring_alloc ();
+  g_autoptr (GVariant) layout = mp_handle_check (handle, kind, MP_RING_VERSION, error);
   g_auto (MpFd) fd = -1;
   gint32 indexes[N_FDS];
 
-  if (!check_handle (kind, handle, error) || !parse_fds (handle, fd_list, indexes, error))
+  if (layout == NULL || !parse_fds (handle, fd_list, indexes, error))
     return NULL;
   fd = g_unix_fd_list_get (fd_list, indexes[0], error);
   if (fd < 0 || !mp_segment_attach (&self->segment, fd, MP_RING_KIND, MP_RING_VERSION, error))

@@ -11,7 +11,7 @@
 #include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
 #include "../base/mp-namespace-private.h"
-#include "mp-shareable-private.h"
+#include "mp-handle-private.h"
 
 /* Which descriptors of a list are arenas. */
 typedef struct
@@ -141,64 +141,14 @@ typedef struct
 } Parsed;
 
 static gboolean
-check_handle (GVariant *handle, const char *name, guint32 version, GError **error)
+parse_handle (GVariant *handle, const char *name, guint32 version, Parsed *parsed, GError **error)
 {
-  const char *found = NULL;
-  guint32 found_version;
+  g_autoptr (GVariant) layout = mp_handle_check (handle, name, version, error);
+  g_autoptr (GVariant) indexes = NULL;
 
-  if (!g_variant_is_of_type (handle, G_VARIANT_TYPE (MP_HANDLE_TYPE)))
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_TYPE,
-                   "A handle is of type %s, this is of type %s",
-                   MP_HANDLE_TYPE,
-                   g_variant_get_type_string (handle));
-      return FALSE;
-    }
-  g_variant_get_child (handle, 0, "&s", &found);
-  g_variant_get_child (handle, 1, "u", &found_version);
-  if (!g_str_equal (found, name))
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_TYPE,
-                   "This is the handle of a %s, not of a %s",
-                   found,
-                   name);
-      return FALSE;
-    }
-  if (found_version != version)
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_NOT_SUPPORTED,
-                   "A handle of version %u, this library knows version %u",
-                   found_version,
-                   version);
-      return FALSE;
-    }
-  return TRUE;
-}
-
-static gboolean
-parse_handle (GVariant *handle, const char *name, Parsed *parsed, GError **error)
-{
-  g_autoptr (GVariant) layout = g_variant_get_child_value (handle, 2);
-  g_autoptr (GVariant) indexes = g_variant_get_child_value (handle, 3);
-  guint64 namespace = 0;
-
-  if (!g_variant_lookup (layout, "pidns", "t", &namespace) || namespace != mp_get_pid_namespace ())
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_NOT_SUPPORTED,
-                   "The handle is from another process id namespace (%" G_GUINT64_FORMAT
-                   ", here it is %" G_GUINT64_FORMAT ")",
-                   namespace,
-                   mp_get_pid_namespace ());
-      return FALSE;
-    }
+  if (layout == NULL)
+    return FALSE;
+  indexes = g_variant_get_child_value (handle, 3);
   parsed->index = -1;
   if (g_variant_n_children (indexes) > 0)
     g_variant_get_child (indexes, 0, "h", &parsed->index);
@@ -321,7 +271,7 @@ mp_block_from_handle (MpBlock *self,
   guint32 word;
   int saved = 0;
 
-  if (!check_handle (handle, name, version, error) || !parse_handle (handle, name, &parsed, error))
+  if (!parse_handle (handle, name, version, &parsed, error))
     return FALSE;
   arena = find_arena (&parsed, name, fd_list, error);
   if (arena == NULL)

@@ -7,11 +7,13 @@
 
 G_BEGIN_DECLS
 
-/* What handles (MP_HANDLE_TYPE) of one descriptor have in common. */
+/* What handles (MP_HANDLE_TYPE) have in common. */
 
-/* Its layout, if it is of @version and of this process id namespace. */
-GVariant *mp_handle_check (GVariant *handle, guint32 version, GError **error);
-/* A duplicate of its descriptor, the only one; -1 with @error set. @what: for the error. */
+/* Its layout, if it is one, of @kind (NULL: of any), of @version and of this process
+ * id namespace; NULL with @error set. */
+GVariant *mp_handle_check (GVariant *handle, const char *kind, guint32 version, GError **error);
+/* A duplicate of the descriptor of a handle that has one; -1 with @error set. @what: for the error.
+ */
 int mp_handle_take_fd (GVariant *handle, GUnixFDList *fd_list, const char *what, GError **error);
 
 G_END_DECLS

@@ -5,15 +5,37 @@
 
 #include "mp-error.h"
 #include "mp-namespace-private.h"
+#include "mp-shareable-private.h"
 
 GVariant *
-mp_handle_check (GVariant *handle, guint32 version, GError **error)
+mp_handle_check (GVariant *handle, const char *kind, guint32 version, GError **error)
 {
   g_autoptr (GVariant) layout = NULL;
   guint64 own = mp_get_pid_namespace (), namespace = 0;
+  const char *found_kind = NULL;
   guint32 found;
 
-  g_variant_get (handle, "(&su@a{sv}ah)", NULL, &found, &layout, NULL);
+  if (!g_variant_is_of_type (handle, G_VARIANT_TYPE (MP_HANDLE_TYPE)))
+    {
+      g_set_error (error,
+                   MP_ERROR,
+                   MP_ERROR_TYPE,
+                   "A handle is of type %s, this is of type %s",
+                   MP_HANDLE_TYPE,
+                   g_variant_get_type_string (handle));
+      return NULL;
+    }
+  g_variant_get (handle, "(&su@a{sv}ah)", &found_kind, &found, &layout, NULL);
+  if (kind != NULL && !g_str_equal (found_kind, kind))
+    {
+      g_set_error (error,
+                   MP_ERROR,
+                   MP_ERROR_TYPE,
+                   "This is the handle of a %s, not of a %s",
+                   found_kind,
+                   kind);
+      return NULL;
+    }
   if (found != version)
     {
       g_set_error (error,

@@ -492,7 +492,7 @@ join_name (MpSharedMemory *self, guint64 id)
 MpSharedMemory *
 mp_shared_memory_import (GVariant *handle, GUnixFDList *fd_list, GError **error)
 {
-  g_autoptr (GVariant) layout = mp_handle_check (handle, HANDLE_VERSION, error);
+  g_autoptr (GVariant) layout = mp_handle_check (handle, NULL, HANDLE_VERSION, error);
   g_autofree char *name = NULL;
   MpSharedMemory *self;
   guint64 id = 0;
