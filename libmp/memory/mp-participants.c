@@ -15,6 +15,7 @@
 
 #include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
+#include "mp-process-id-private.h"
 
 #define INDEX_BITS 12
 #define INDEX_MASK ((1u << INDEX_BITS) - 1)
@@ -38,56 +39,7 @@ struct _MpParticipantsTable
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static MpParticipants *registry;
 
-/* What /proc says of a process. */
-typedef struct
-{
-  char state;
-  unsigned long n_threads;
-  guint64 start_time;
-} ProcessStatus;
-
 /* Nothing from here to after_fork_in_child() may allocate: the fork handler runs it. */
-
-/* @pid: 0 for this process. FALSE with errno set. */
-static gboolean
-read_status (guint32 pid, ProcessStatus *status)
-{
-  char path[40] = "/proc/self/stat", text[1024];
-  g_auto (MpFd) fd = -1;
-  const char *field;
-  char *end = NULL;
-  gssize length;
-
-  if (pid != 0)
-    snprintf (path, sizeof path, "/proc/%u/stat", pid);
-  fd = open (path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return FALSE;
-  length = read (fd, text, sizeof text - 1);
-  if (length < 0)
-    return FALSE;
-  text[length] = '\0';
-  errno = EPROTO;
-  /* The second field is the name, which may contain anything. */
-  field = strrchr (text, ')');
-  if (field == NULL || field[1] != ' ' || field[2] == '\0')
-    return FALSE;
-  status->state = field[2];
-  field += 2;
-  for (int number = 3; number < 20; number++)
-    {
-      field = strchr (field, ' ');
-      if (field == NULL)
-        return FALSE;
-      field++;
-    }
-  status->n_threads = strtoul (field, &end, 10);
-  field = strchr (end + (*end == ' '), ' ');
-  if (field == NULL)
-    return FALSE;
-  status->start_time = strtoull (field, NULL, 10);
-  return TRUE;
-}
 
 static gboolean
 has_segment (MpParticipants *self, int fd)
@@ -166,13 +118,13 @@ static void
 settle (MpParticipants *self, guint index)
 {
   Entry *entry = &self->table->entries[index];
-  ProcessStatus status = { 0 };
+  MpProcessStatus status;
   uint32_t generation;
 
-  if (!read_status (0, &status))
-    status.start_time = 0;
+  if (!mp_process_status_read (0, &status))
+    status.start = 0;
   atomic_store (&entry->pid, (uint32_t) getpid ());
-  atomic_store (&entry->start_time, status.start_time);
+  atomic_store (&entry->start_time, status.start);
   /* Last: whoever finds the new generation must find the rest, too. And only
    * after the lock is ours: until then the word of the one before must not
    * look alive because of us for longer than this moment. */
@@ -383,13 +335,13 @@ is_running (const Entry *entry)
 {
   guint32 pid = atomic_load (&entry->pid);
   guint64 start_time = atomic_load (&entry->start_time);
-  ProcessStatus status;
+  MpProcessStatus status;
 
   if (pid == 0 || start_time == 0)
     return TRUE;
-  if (!read_status (pid, &status))
+  if (!mp_process_status_read (pid, &status))
     return errno != ENOENT && errno != ESRCH;
-  if (status.start_time != start_time)
+  if (status.start != start_time)
     return FALSE;
   /* The first thread of a process may end long before the others. */
   return (status.state != 'Z' && status.state != 'X') || status.n_threads > 1;

@@ -23,6 +23,17 @@ typedef enum
   MP_PROCESS_HIDDEN /* of another namespace or user: cannot be told, cannot be asked */
 } MpProcessState;
 
+/* What /proc says of a process. */
+typedef struct
+{
+  char state;
+  guint n_threads;
+  guint64 start;
+} MpProcessStatus;
+
+/* @pid: 0 for this process. FALSE with errno set. May be called by a fork handler. */
+gboolean mp_process_status_read (guint64 pid, MpProcessStatus *status);
+
 /* This process, also in a child of fork(). May be called by a fork handler. */
 MpProcessId mp_process_id_get_self (void);
 

@@ -14,16 +14,17 @@
 #include "mp-fd-private.h"
 #include "mp-namespace-private.h"
 
-/* In /proc/PID/stat the fields are counted behind the name, which may hold anything. */
-#define FIELD_STATE 0
-#define FIELD_START 19
+/* The numbers of fields in /proc/PID/stat, and in which one the state is. */
+#define FIELD_STATE 3
+#define FIELD_THREADS 20
+#define FIELD_START 22
 
 /* Nothing here allocates or locks: fork handlers come here. */
 
 static gboolean
 read_file (const char *path, char *buffer, gsize size)
 {
-  int fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  g_auto (MpFd) fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   gssize got;
 
   if (fd < 0)
@@ -31,41 +32,40 @@ read_file (const char *path, char *buffer, gsize size)
   do
     got = read (fd, buffer, size - 1);
   while (got < 0 && errno == EINTR);
-  mp_fd_close (fd);
-  if (got <= 0)
+  if (got < 0)
     return FALSE;
   buffer[got] = '\0';
   return TRUE;
 }
 
-/* FALSE if there is no such process any more. */
-static gboolean
-read_start (guint64 pid, guint64 *start)
+gboolean
+mp_process_status_read (guint64 pid, MpProcessStatus *status)
 {
-  char path[64], text[1024];
+  char path[64] = "/proc/self/stat", text[1024];
   const char *at;
 
-  if (pid == 0)
-    snprintf (path, sizeof path, "/proc/self/stat");
-  else
+  if (pid != 0)
     snprintf (path, sizeof path, "/proc/%" G_GUINT64_FORMAT "/stat", pid);
   /* /proc/self is a link, but not in the last part of the path. */
   if (!read_file (path, text, sizeof text))
     return FALSE;
+  errno = EPROTO;
+  /* The field before is the name, which may contain anything. */
   at = strrchr (text, ')');
   if (at == NULL || at[1] != ' ')
     return FALSE;
   at += 2;
-  if (*at == 'Z' || *at == 'X' || *at == 'x')
-    return FALSE;
+  status->state = *at;
   for (int field = FIELD_STATE; field < FIELD_START; field++)
     {
+      if (field == FIELD_THREADS)
+        status->n_threads = (guint) g_ascii_strtoull (at, NULL, 10);
       at = strchr (at, ' ');
       if (at == NULL)
         return FALSE;
       at++;
     }
-  *start = g_ascii_strtoull (at, NULL, 10);
+  status->start = g_ascii_strtoull (at, NULL, 10);
   return TRUE;
 }
 
@@ -88,14 +88,14 @@ MpProcessId
 mp_process_id_get_self (void)
 {
   guint64 pid = (guint64) getpid ();
+  MpProcessStatus status;
 
   if (known.pid != pid)
     {
-      known = (MpProcessId){ .namespace = mp_get_pid_namespace () };
-      if (read_start (0, &known.start))
-        known.pid = pid;
-      else
+      if (!mp_process_status_read (0, &status))
         return (MpProcessId){ .pid = pid };
+      known =
+        (MpProcessId){ .namespace = mp_get_pid_namespace (), .pid = pid, .start = status.start };
     }
   return known;
 }
@@ -104,17 +104,17 @@ MpProcessState
 mp_process_id_get_state (const MpProcessId *self)
 {
   char path[64];
-  struct stat status;
-  guint64 start;
+  struct stat owner;
+  MpProcessStatus status;
 
   if (self->namespace == 0 || self->namespace != mp_get_pid_namespace ())
     return MP_PROCESS_HIDDEN;
   /* 0 would name the asking process itself. */
-  if (self->pid == 0 || self->pid > G_MAXINT32 || !read_start (self->pid, &start) ||
-      start != self->start)
+  if (self->pid == 0 || self->pid > G_MAXINT32 || !mp_process_status_read (self->pid, &status) ||
+      strchr ("ZXx", status.state) != NULL || status.start != self->start)
     return MP_PROCESS_GONE;
   snprintf (path, sizeof path, "/proc/%" G_GUINT64_FORMAT, self->pid);
-  if (stat (path, &status) != 0)
+  if (stat (path, &owner) != 0)
     return MP_PROCESS_GONE;
-  return status.st_uid == geteuid () ? MP_PROCESS_ALIVE : MP_PROCESS_HIDDEN;
+  return owner.st_uid == geteuid () ? MP_PROCESS_ALIVE : MP_PROCESS_HIDDEN;
 }
