@@ -360,13 +360,16 @@ mp_participants_is_alive (MpParticipants *self, guint32 word)
   entry = find_entry (self, word);
   if (entry == NULL)
     return FALSE;
-  if (!has_segment (self, self->segment->fd))
-    return is_running (entry) && find_entry (self, word) != NULL;
   range.l_start = get_byte (self, (word & INDEX_MASK) - 1);
   /* Through the travelling description, which never carries a lock, so that
    * the answer is right whatever this process holds itself. When the kernel
    * cannot tell, the process counts as alive. */
-  return fcntl (self->segment->fd, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
+  if (has_segment (self, self->segment->fd) &&
+      (fcntl (self->segment->fd, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK))
+    return TRUE;
+  /* It is dead, unless the program has closed the descriptor before the question. */
+  return !has_segment (self, self->segment->fd) && is_running (entry) &&
+         find_entry (self, word) != NULL;
 }
 
 guint32

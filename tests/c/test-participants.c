@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -470,6 +472,47 @@ test_closed (void)
   g_assert_false (mp_participants_is_alive (self, word));
 }
 
+/* Replaced while it is asked, once, as by a thread that closes all descriptors. */
+static gboolean is_replaced_next;
+
+/* In front of that of the C library. */
+int
+fcntl64 (int fd, int command, ...)
+{
+  va_list arguments;
+  gpointer argument;
+
+  va_start (arguments, command);
+  argument = va_arg (arguments, gpointer);
+  va_end (arguments);
+  if (command == F_OFD_GETLK && is_replaced_next)
+    {
+      is_replaced_next = FALSE;
+      g_assert_cmpint (dup2 (STDIN_FILENO, fd), ==, fd);
+    }
+  return (int) syscall (SYS_fcntl, fd, command, argument);
+}
+
+static void
+test_replaced (void)
+{
+  g_auto (Table) table;
+  g_autoptr (MpParticipants) self = NULL;
+  Child child;
+  guint32 word;
+
+  g_test_summary ("Nobody is taken for dead whose lock was looked for in another file");
+  table_init (&table, 10);
+  self = take_part (&table);
+  child = child_start (tell_word, self, NULL);
+  word = hear (child.from);
+  is_replaced_next = TRUE;
+  g_assert_true (mp_participants_is_alive (self, word));
+  g_assert_false (is_replaced_next);
+  child_kill (&child);
+  g_assert_false (mp_participants_is_alive (self, word));
+}
+
 /* Takes part and leaves, again and again. */
 static gpointer
 come_and_go (gpointer data)
@@ -543,6 +586,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/participants/orphan", test_orphan);
   g_test_add_func ("/mp/participants/handover", test_handover);
   g_test_add_func ("/mp/participants/closed", test_closed);
+  g_test_add_func ("/mp/participants/replaced", test_replaced);
   g_test_add_func ("/mp/participants/threads", test_threads);
   return g_test_run ();
 }
