@@ -63,7 +63,8 @@ typedef struct
 /* Of a layout: who lends the descriptors of the handle. */
 #define LENDER_KEY "lender"
 
-static GMutex kinds_lock;
+/* Complete before any thread runs, so that there is no lock, which a fork might
+ * find taken. */
 static Kind kinds[MAX_KINDS];
 static guint n_kinds;
 
@@ -75,25 +76,19 @@ mp_shareable_default_init (MpShareableInterface *iface)
 void
 mp_shareable_register_kind (const char *kind, MpShareableImport import)
 {
-  g_mutex_lock (&kinds_lock);
   g_assert_cmpuint (n_kinds, <, MAX_KINDS);
   kinds[n_kinds++] = (Kind){ .name = kind, .import = import };
-  g_mutex_unlock (&kinds_lock);
 }
 
 static MpShareableImport
 find_import (const char *kind)
 {
-  MpShareableImport found = NULL;
-
-  g_mutex_lock (&kinds_lock);
-  for (guint i = 0; i < n_kinds && found == NULL; i++)
+  for (guint i = 0; i < n_kinds; i++)
     {
       if (g_str_equal (kinds[i].name, kind))
-        found = kinds[i].import;
+        return kinds[i].import;
     }
-  g_mutex_unlock (&kinds_lock);
-  return found;
+  return NULL;
 }
 
 /* What this process keeps for as long as it has the object. */
