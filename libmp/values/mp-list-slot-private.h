@@ -34,7 +34,8 @@ typedef enum
 {
   MP_LIST_COPY_DONE,
   MP_LIST_COPY_CHANGED, /* somebody wrote meanwhile */
-  MP_LIST_COPY_CORRUPT
+  MP_LIST_COPY_CORRUPT,
+  MP_LIST_COPY_NO_MEMORY
 } MpListCopyStatus;
 
 /* @capacity: the room in bytes, a multiple of 8. */

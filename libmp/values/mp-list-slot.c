@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "../memory/mp-available-private.h"
+
 typedef struct
 {
   guint32 type;
@@ -40,6 +42,22 @@ mp_list_slot_write (MpListSlot *self, guint64 capacity, const MpListItem *item)
   atomic_store_explicit (&self->number, number, memory_order_release);
 }
 
+/* The length is anybody's, and its memory may take nothing as long as nobody looks. */
+static gboolean
+make_room (MpListCopy *copy, guint64 length)
+{
+  guint8 *data;
+
+  if (length <= copy->size)
+    return TRUE;
+  data = mp_available_is_enough (length) ? g_try_realloc (copy->data, length) : NULL;
+  if (data == NULL)
+    return FALSE;
+  copy->data = data;
+  copy->size = length;
+  return TRUE;
+}
+
 MpListCopyStatus
 mp_list_slot_copy (MpListSlot *self, guint64 capacity, MpListCopy *copy)
 {
@@ -51,11 +69,8 @@ mp_list_slot_copy (MpListSlot *self, guint64 capacity, MpListCopy *copy)
 
   copy->type = *(const volatile guint32 *) &value->type;
   copy->length = length;
-  if (good && length > copy->size)
-    {
-      copy->data = g_realloc (copy->data, length);
-      copy->size = length;
-    }
+  if (good && !make_room (copy, length))
+    return MP_LIST_COPY_NO_MEMORY;
   if (good && length > 0)
     memcpy (copy->data, value->data, length);
   atomic_thread_fence (memory_order_acquire);

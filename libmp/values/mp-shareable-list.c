@@ -495,6 +495,17 @@ copy_item (MpShareableList *self, guint64 index, MpListCopy *copy, GError **erro
       status = mp_list_slot_copy (place.slot, place.capacity, copy);
       mp_micro_lock_release (&self->shared->lock);
     }
+  if (status == MP_LIST_COPY_NO_MEMORY)
+    {
+      g_set_error (error,
+                   MP_ERROR,
+                   MP_ERROR_LIMIT,
+                   "There is no memory for a copy of item %" G_GUINT64_FORMAT
+                   " of a list, of %" G_GUINT64_FORMAT " bytes",
+                   index,
+                   copy->length);
+      return FALSE;
+    }
   return status == MP_LIST_COPY_DONE || set_corrupt (index, error);
 }
 
@@ -508,6 +519,7 @@ copy_item (MpShareableList *self, guint64 index, MpListCopy *copy, GError **erro
  *
  * Returns: (transfer full) (nullable): the item, or `NULL` with @error set:
  *   [error@Mp.Error.INVALID_ARGUMENT] if there is no such item,
+ *   [error@Mp.Error.LIMIT] if there is no memory for a copy,
  *   [error@Mp.Error.CORRUPT], or [error@Mp.Error.BUSY], which only a peer that does
  *   not use this library can bring about
  *

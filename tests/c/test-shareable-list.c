@@ -8,6 +8,7 @@
 
 #include "libmp.h"
 #include "base/mp-fd-private.h"
+#include "memory/mp-segment-private.h"
 #include "test-util.h"
 
 static MpShareableList *
@@ -332,6 +333,48 @@ test_header (void)
   assert_item (list, 1, "int64 2");
 }
 
+/* A file of terabytes that takes no memory, and in it one item that has them all. */
+static int
+make_huge (int fd)
+{
+  const guint64 size = G_GUINT64_CONSTANT (1) << 43, capacity = size / 4;
+  /* Where it begins, its room; the number of the value that counts, and that value. */
+  const guint64 entry[] = { 64, capacity }, slot[] = { 0, 4, capacity };
+  int huge = memfd_create ("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  gsize page = mp_segment_get_page_size ();
+  MpSegmentHeader header;
+
+  g_assert_cmpint (pread (fd, &header, sizeof header, 0), ==, sizeof header);
+  header.size = page + size;
+  header.parameters[1] = size;
+  g_assert_no_errno (ftruncate (huge, (off_t) (page + size)));
+  g_assert_cmpint (pwrite (huge, &header, sizeof header, 0), ==, sizeof header);
+  g_assert_cmpint (pwrite (huge, (guint64[]){ 1 }, 8, (off_t) page + 8), ==, 8);
+  g_assert_cmpint (pwrite (huge, entry, sizeof entry, (off_t) page + 16), ==, sizeof entry);
+  g_assert_cmpint (pwrite (huge, slot, sizeof slot, (off_t) page + 64), ==, sizeof slot);
+  g_assert_no_errno (fcntl (huge, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW));
+  return huge;
+}
+
+static void
+test_huge (void)
+{
+  g_autoptr (MpShareableList) list = make ("[<1>]");
+  g_autoptr (MpShareableList) huge = NULL;
+  g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
+  g_autoptr (GVariant) handle = mp_shareable_to_handle (MP_SHAREABLE (list), fd_list, NULL);
+  g_autoptr (GUnixFDList) huge_list = NULL;
+  g_autoptr (GError) error = NULL;
+  int fd = make_huge (g_unix_fd_list_peek_fds (fd_list, NULL)[0]);
+
+  g_test_summary ("An item of which no copy can be made does no harm");
+  huge_list = g_unix_fd_list_new_from_array (&fd, 1);
+  huge = (MpShareableList *) mp_shareable_new_from_handle (handle, huge_list, &error);
+  g_assert_no_error (error);
+  g_assert_null (mp_shareable_list_get_item (huge, 0, &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_LIMIT);
+}
+
 static void
 test_stopped (void)
 {
@@ -411,6 +454,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/shareable-list/search", test_search);
   g_test_add_func ("/mp/shareable-list/shared", test_shared);
   g_test_add_func ("/mp/shareable-list/hostile", test_hostile);
+  g_test_add_func ("/mp/shareable-list/huge", test_huge);
   g_test_add_func ("/mp/shareable-list/header", test_header);
   g_test_add_func ("/mp/shareable-list/stopped", test_stopped);
   g_test_add_func ("/mp/shareable-list/torn", test_torn);
