@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/mp-error.h"
+#include "../memory/mp-available-private.h"
 #include "../memory/mp-shareable-private.h"
 
 #define VERSION 1
@@ -185,11 +186,12 @@ mp_elements_check_range (MpElements *self, gsize start, gsize n, GError **error)
   return FALSE;
 }
 
-/* Not g_malloc(), which ends the program. */
+/* Not g_malloc(), which ends the program; and where the system would rather end it
+ * than say no, it is not asked. */
 static gpointer
 try_alloc (gsize n, gsize size, GError **error)
 {
-  gpointer memory = g_try_malloc_n (MAX (n, 1), size);
+  gpointer memory = mp_available_is_enough (n * size) ? g_try_malloc_n (MAX (n, 1), size) : NULL;
 
   if (memory == NULL)
     g_set_error (error,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -14,6 +13,7 @@
 
 #include "libmp.h"
 #include "memory/mp-arena-layout-private.h"
+#include "test-limited.h"
 #include "test-util.h"
 
 #define KIND MP_BLOCK_KIND ('t', 'e', 's', 't')
@@ -195,27 +195,6 @@ get_time (void)
   return now.tv_sec * G_GINT64_CONSTANT (1000000000) + now.tv_nsec;
 }
 
-/* A control group around that of this process leaves it 100 MiB. */
-static gboolean is_limited;
-
-/* In front of that of GLib. */
-gboolean
-g_file_get_contents (const gchar *path, gchar **text, gsize *length, GError **error)
-{
-  gboolean (*next) (const gchar *, gchar **, gsize *, GError **) = NULL;
-
-  *(gpointer *) &next = dlsym (RTLD_NEXT, "g_file_get_contents");
-  if (!is_limited || g_str_equal (path, "/proc/meminfo"))
-    return next (path, text, length, error);
-  if (g_str_equal (path, "/proc/self/cgroup"))
-    *text = g_strdup ("0::/group/inner\n");
-  else if (g_str_equal (path, "/sys/fs/cgroup/group/memory.max"))
-    *text = g_strdup_printf ("%u\n", 100 * MIB);
-  else if (g_str_equal (path, "/sys/fs/cgroup/group/memory.current"))
-    *text = g_strdup ("0\n");
-  return *text != NULL;
-}
-
 static void
 test_limited (void)
 {
@@ -224,11 +203,11 @@ test_limited (void)
   MpBlock block = MP_BLOCK_INIT;
 
   g_test_summary ("More than the control group has, with which the kernel would kill us");
-  is_limited = TRUE;
+  test_group_limit = 100 * MIB;
   g_assert_false (mp_block_new (&block, arena, KIND, 101 * MIB, &error));
   g_assert_error (error, MP_ERROR, MP_ERROR_LIMIT);
   block = new_block (arena, 20 * MIB);
-  is_limited = FALSE;
+  test_group_limit = 0;
   mp_block_clear (&block);
 }
 

@@ -5,6 +5,7 @@
 
 #include "libmp.h"
 #include "memory/mp-arena-private.h"
+#include "test-limited.h"
 #include "test-util.h"
 
 #define FAR (20 * G_USEC_PER_SEC)
@@ -643,6 +644,23 @@ test_many (void)
   g_assert_cmpuint (test_count_fds (), <=, n_fds + 2);
 }
 
+static void
+test_limited (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (MpArray) array = mp_array_new (MP_VALUE_TYPE_UINT8, 32 * 1024 * 1024, FALSE, &error);
+
+  g_test_summary ("A copy for which there is no memory is an error, and nobody is killed");
+  g_assert_no_error (error);
+  test_group_limit = 1024 * 1024;
+  g_assert_null (mp_array_get_bytes (array, 0, mp_array_get_length (array), &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_LIMIT);
+  g_clear_error (&error);
+  g_assert_null (mp_array_read (array, 0, mp_array_get_length (array), &error));
+  g_assert_error (error, MP_ERROR, MP_ERROR_LIMIT);
+  test_group_limit = 0;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -663,5 +681,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/array/handle", test_handle);
   g_test_add_func ("/mp/array/hostile", test_hostile);
   g_test_add_func ("/mp/array/many", test_many);
+  g_test_add_func ("/mp/array/limited", test_limited);
   return g_test_run ();
 }
