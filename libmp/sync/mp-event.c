@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "mp-error.h"
+#include "mp-interrupted-private.h"
 #include "mp-spin-private.h"
 #include "mp-sync-dump-private.h"
 #include "mp-sync-waiter-private.h"
@@ -26,10 +27,6 @@
 #define WAITERS 2u
 #define TURN 4u
 #define TURN_MASK (~(SET | WAITERS))
-
-/* How many interrupted waits a thread can have: signal handlers wait, too. */
-#define N_PENDING 8
-
 /* In shared memory. Zeroes are an event that is not set. */
 typedef struct
 {
@@ -158,9 +155,7 @@ mp_event_class_init (MpEventClass *klass)
 static void
 mp_event_init (MpEvent *self)
 {
-  static _Atomic guint64 last_serial;
-
-  self->serial = atomic_fetch_add (&last_serial, 1) + 1;
+  self->serial = mp_interrupted_new_serial ();
 }
 
 static gboolean
@@ -361,45 +356,18 @@ wait_until (MpEvent *self,
 /* A wait of this thread that was interrupted, and will go on. */
 typedef struct
 {
-  guint64 serial;   /* 0: there is none */
   uint32_t process; /* a child of fork() has not begun it */
   uint32_t start;   /* the word when it began */
 } Pending;
 
-static _Thread_local Pending pending[N_PENDING];
-static _Thread_local guint n_interrupted;
-
-static Pending *
-find_pending (MpEvent *self)
+/* FALSE: it has not begun one. */
+static gboolean
+take_pending (MpEvent *self, Pending *begun)
 {
   MpParticipants *participants = mp_arena_get_participants (self->block.arena);
 
-  for (guint i = 0; i < N_PENDING; i++)
-    {
-      if (pending[i].serial == self->serial)
-        return pending[i].process == mp_participants_get_self_word (participants) ? &pending[i]
-                                                                                  : NULL;
-    }
-  return NULL;
-}
-
-/* Of too many, most of which nobody will go on with, the oldest is forgotten. */
-static void
-add_pending (MpEvent *self, uint32_t start)
-{
-  MpParticipants *participants = mp_arena_get_participants (self->block.arena);
-  Pending *place = NULL;
-
-  for (guint i = 0; i < N_PENDING; i++)
-    {
-      if (pending[i].serial == self->serial || (place == NULL && pending[i].serial == 0))
-        place = &pending[i];
-    }
-  if (place == NULL)
-    place = &pending[n_interrupted++ % N_PENDING];
-  *place = (Pending){ .serial = self->serial,
-                      .process = mp_participants_get_self_word (participants),
-                      .start = start };
+  return mp_interrupted_take (self->serial, begun, sizeof *begun) &&
+         begun->process == mp_participants_get_self_word (participants);
 }
 
 /**
@@ -454,22 +422,18 @@ mp_event_wait (MpEvent *self, gint64 timeout_us, GCancellable *cancellable, GErr
 int
 mp_event_wait_interruptible (MpEvent *self, gint64 timeout_us)
 {
-  Pending *begun;
+  Pending begun;
   MpWaitResult result;
-  uint32_t start;
 
   g_return_val_if_fail (MP_IS_READY_EVENT (self), MP_WAIT_RESULT_FAILED);
 
-  begun = find_pending (self);
-  start = begun != NULL ? begun->start : atomic_load (&self->shared->word);
-  result = wait_until (self, start, mp_deadline_new (timeout_us), NULL, TRUE);
-  if (result != MP_WAIT_RESULT_INTERRUPTED)
-    {
-      if (begun != NULL)
-        begun->serial = 0;
-    }
-  else if (begun == NULL)
-    add_pending (self, start);
+  if (!take_pending (self, &begun))
+    begun = (Pending){ .process = mp_participants_get_self_word (
+                         mp_arena_get_participants (self->block.arena)),
+                       .start = atomic_load (&self->shared->word) };
+  result = wait_until (self, begun.start, mp_deadline_new (timeout_us), NULL, TRUE);
+  if (result == MP_WAIT_RESULT_INTERRUPTED)
+    mp_interrupted_put (self->serial, &begun, sizeof begun);
   return (int) result;
 }
 
@@ -487,16 +451,12 @@ mp_event_wait_interruptible (MpEvent *self, gint64 timeout_us)
 gboolean
 mp_event_stop_waiting (MpEvent *self)
 {
-  Pending *begun;
+  Pending begun;
   uint32_t seen;
 
   g_return_val_if_fail (MP_IS_READY_EVENT (self), FALSE);
 
-  begun = find_pending (self);
-  if (begun == NULL)
-    return FALSE;
-  begun->serial = 0;
-  return has_happened (self, begun->start, &seen);
+  return take_pending (self, &begun) && has_happened (self, begun.start, &seen);
 }
 
 /* Its task data is the word when it began. */
