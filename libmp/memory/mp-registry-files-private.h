@@ -86,6 +86,8 @@ gboolean mp_name_file_create (int folder_fd,
 /* Notes that @child has what @parent has. For fork handlers, after
  * mp_registry_open_folder (MP_REGISTRY_FORKS). */
 void mp_registry_note_fork (const MpProcessId *parent, const MpProcessId *child);
+/* All that are noted; those of dead children are removed. */
+GArray *mp_registry_list_forks (void);
 
 /* For each name that is found in a folder, going on where it ended; removes
  * what dead processes left. Returns how many it removed. */

@@ -243,9 +243,8 @@ typedef struct
   MpProcessId child;
 } Fork;
 
-/* All that are noted; those of dead children are removed. */
-static GArray *
-list_forks (void)
+GArray *
+mp_registry_list_forks (void)
 {
   g_autoptr (GArray) forks = g_array_new (FALSE, FALSE, sizeof (Fork));
   int fd = mp_registry_open_folder (MP_REGISTRY_FORKS, NULL);
@@ -363,7 +362,7 @@ mp_name_record_prune (MpNameRecord *self)
   gboolean changed;
 
   if (n_before > 0)
-    forks = list_forks ();
+    forks = mp_registry_list_forks ();
   for (guint i = 0; i < n_before; i++)
     {
       MpNameHolder *holder = g_ptr_array_index (self->holders, i);

@@ -45,6 +45,7 @@
 #define LOCK_SHORT_US (50 * 1000)
 /* Of others' entries, with each visit. */
 #define N_SWEPT 4
+#define FORKS_BETWEEN_SWEEPS 64
 /* How deep forks of forks are told apart. */
 #define MAX_LINEAGE 16
 
@@ -70,6 +71,7 @@ static MpRegistryHold *holds;
  * since one that was executed, and its own. */
 static MpProcessId lineage[MAX_LINEAGE];
 static guint n_lineage;
+
 /* Forks */
 
 static void
@@ -80,10 +82,22 @@ before_fork (void)
 }
 
 static void
-after_fork_in_parent (void)
+after_fork (void)
 {
   mp_lender_after_fork ();
   pthread_mutex_unlock (&lock);
+}
+
+/* Who holds a name and forks again and again, but visits none, removes what its dead
+ * children have left. */
+static void
+after_fork_in_parent (void)
+{
+  static guint n_forks;
+
+  if (holds != NULL && ++n_forks % FORKS_BETWEEN_SWEEPS == 0)
+    g_array_unref (mp_registry_list_forks ());
+  after_fork ();
 }
 
 static void
@@ -101,7 +115,7 @@ after_fork_in_child (void)
     }
   else
     n_lineage = 0;
-  after_fork_in_parent ();
+  after_fork ();
 }
 
 __attribute__ ((constructor)) static void

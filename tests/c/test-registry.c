@@ -292,6 +292,25 @@ test_fork_drops (Fixture *self, gconstpointer data)
 }
 
 static int
+do_nothing (gpointer data)
+{
+  return 0;
+}
+
+static void
+test_fork_often (Fixture *self, gconstpointer data)
+{
+  g_autoptr (MpSharedMemory) memory = mp_shared_memory_new_named ("often", 10, NULL);
+  g_autofree char *forks = g_build_filename (self->runtime, "libmp", "names", "forks", NULL);
+
+  g_test_summary ("What dead children leave does not become more and more");
+  g_assert_nonnull (memory);
+  for (int i = 0; i < 300; i++)
+    g_assert_cmpint (test_join (test_fork (do_nothing, NULL)), ==, 0);
+  g_assert_cmpuint (count_files (forks), <, 100);
+}
+
+static int
 lock_for_ever (gpointer data)
 {
   Fixture *self = data;
@@ -714,6 +733,7 @@ main (int argc, char **argv)
     { "/mp/registry/visit", test_visit },
     { "/mp/registry/fork-keeps", test_fork_keeps },
     { "/mp/registry/fork-drops", test_fork_drops },
+    { "/mp/registry/fork-often", test_fork_often },
     { "/mp/registry/busy", test_busy },
     { "/mp/registry/hostile-files", test_hostile_files },
     { "/mp/registry/fuzz", test_fuzz },
