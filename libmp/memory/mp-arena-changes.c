@@ -82,13 +82,21 @@ redo (MpArena *self, guint32 n)
 MpArenaStatus
 mp_arena_lock (MpArena *self)
 {
+  return mp_arena_lock_until (self, MP_DEADLINE_NEVER);
+}
+
+MpArenaStatus
+mp_arena_lock_until (MpArena *self, gint64 deadline)
+{
   MpMicroLockResult result;
   MpArenaStatus status;
   guint32 n;
 
   do
-    result = mp_micro_lock_acquire (&self->shared->lock, MP_DEADLINE_NEVER);
+    result = mp_micro_lock_acquire (&self->shared->lock, deadline);
   while (G_UNLIKELY (result == MP_MICRO_LOCK_INTERRUPTED));
+  if (G_UNLIKELY (result == MP_MICRO_LOCK_TIMED_OUT))
+    return MP_ARENA_BUSY;
   n = mp_arena_load (&self->shared->n_changes);
   if (G_LIKELY (n == 0))
     return MP_ARENA_DONE;

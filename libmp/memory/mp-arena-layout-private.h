@@ -167,6 +167,7 @@ typedef enum
   MP_ARENA_DYING,    /* the memory has to be given back, then mp_arena_bury() */
   MP_ARENA_GONE,     /* that block is no more */
   MP_ARENA_FULL,     /* only a new chunk would help */
+  MP_ARENA_BUSY,     /* the lock was not free in time */
   MP_ARENA_CORRUPT,  /* somebody has written nonsense */
   MP_ARENA_NO_MEMORY /* errno says why */
 } MpArenaStatus;
@@ -237,6 +238,8 @@ mp_arena_memory (MpArenaChunk *chunk, guint32 index)
 /* Takes the shared lock and finishes what a dead process has begun. If that
  * fails, the lock is not held. */
 MpArenaStatus mp_arena_lock (MpArena *self);
+/* The same, or MP_ARENA_BUSY when that is over: somebody who has it is stopped. */
+MpArenaStatus mp_arena_lock_until (MpArena *self, gint64 deadline);
 /* Leaves errno alone. */
 void mp_arena_unlock (MpArena *self);
 

@@ -114,7 +114,8 @@ _Atomic uint32_t *mp_arena_get_doorbell (MpArena *self);
 /* Calls @func for each arena of this process, which it may keep by a reference. */
 typedef void (*MpArenaFunc) (MpArena *arena, gpointer user_data);
 void mp_arena_foreach (MpArenaFunc func, gpointer user_data);
-/* Calls @func for each block in use, with no lock held: what it is told may be over. */
+/* Calls @func for each block in use, with no lock held: what it is told may be over. Ends early
+ * if a process was stopped in the middle of a change. */
 typedef void (*MpBlockFunc) (guint32 kind,
                              guint32 slot,
                              guint32 generation,

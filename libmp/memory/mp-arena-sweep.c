@@ -6,11 +6,16 @@
 #include "mp-arena-layout-private.h"
 
 #include <string.h>
+#include <time.h>
+
+#include "../base/mp-clock-private.h"
 
 /* So many slots are looked at before others get the lock. */
 #define STEP 256u
 /* How often somebody who looks for memory sweeps. */
 #define INTERVAL_US (100 * 1000)
+/* How long one who only looks waits for those who change something. */
+#define PATIENCE_US (500 * 1000)
 
 /* Where a sweep is, and what it knows of who is alive. */
 typedef struct
@@ -217,15 +222,19 @@ copy_seen (MpArena *self, guint32 number, guint32 *index, guint32 used, Seen *se
   return n;
 }
 
-/* FALSE at the end. */
+/* FALSE at the end, or if somebody has a lock and does not go on. */
 static gboolean
 look_at_some (MpArena *self, guint32 *number, guint32 *index, Seen *seen, guint *n)
 {
+  gint64 deadline = mp_deadline_new (PATIENCE_US);
+  struct timespec until = { .tv_sec = deadline / G_USEC_PER_SEC,
+                            .tv_nsec = (deadline % G_USEC_PER_SEC) * 1000 };
   gboolean more;
 
   *n = 0;
-  pthread_mutex_lock (&self->mutex);
-  more = mp_arena_lock (self) == MP_ARENA_DONE;
+  if (pthread_mutex_clocklock (&self->mutex, CLOCK_MONOTONIC, &until) != 0)
+    return FALSE;
+  more = mp_arena_lock_until (self, deadline) == MP_ARENA_DONE;
   if (more)
     {
       more = *number <= MIN (mp_arena_load (&self->shared->n_chunks), MP_ARENA_N_CHUNKS - 1);

@@ -40,6 +40,7 @@ mp_arena_set_error (MpArenaStatus status, int err, const char *what, GError **er
     case MP_ARENA_DONE:
     case MP_ARENA_DYING:
     case MP_ARENA_FULL:
+    case MP_ARENA_BUSY:
     case MP_ARENA_CORRUPT:
     default:
       g_set_error (error, MP_ERROR, MP_ERROR_CORRUPT, "%s: the arena is corrupt", what);

@@ -7,7 +7,7 @@
 
 #define MAX_KINDS 16
 
-/* A block that somebody holds or waits for. */
+/* A block that threads may hold or wait for. */
 typedef struct
 {
   const MpSyncKind *kind;
@@ -301,8 +301,10 @@ look_in_arena (MpArena *arena, gpointer user_data)
  * each thread that waits for it, and how long it has done so. Where threads wait
  * for each other in a circle, a line says so that begins with `deadlock: `.
  *
- * It is for whoever debugs, changes nothing, and takes no lock; what it tells may be
- * over already. At most 1024 sleepers are known in all that one process made.
+ * It is for whoever debugs, changes nothing, and takes no lock for longer than a
+ * moment; what it tells may be over already. If a process was stopped in the middle of
+ * making or dropping one of them, the others of that memory may be left out. At most 1024 sleepers
+ * are known in all that one process made.
  *
  * Returns: (transfer full): the text, for humans; empty if there is nothing
  *

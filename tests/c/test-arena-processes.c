@@ -584,6 +584,47 @@ test_nonsense (void)
     }
 }
 
+static int
+stop_with_lock (gpointer data)
+{
+  MpArena *arena = data;
+
+  mp_arena_lock (arena);
+  raise (SIGSTOP);
+  return 0;
+}
+
+static void
+count_block (guint32 kind,
+             guint32 slot,
+             guint32 generation,
+             gpointer memory,
+             gsize size,
+             gpointer user_data)
+{
+  guint *n = user_data;
+
+  (*n)++;
+}
+
+static void
+test_stopped (void)
+{
+  g_autoptr (MpArena) arena = new_arena ();
+  MpBlock block = new_block (arena, 64);
+  GPid pid = test_fork (stop_with_lock, arena);
+  guint n = 0;
+
+  g_test_summary ("Whoever only looks does not wait for a process that stands still");
+  test_wait_state (pid, 'T');
+  mp_arena_foreach_block (arena, count_block, &n);
+  g_assert_cmpuint (n, ==, 0);
+  test_kill (pid);
+  mp_arena_foreach_block (arena, count_block, &n);
+  g_assert_cmpuint (n, ==, 1);
+  mp_block_clear (&block);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -598,5 +639,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/arena/corrupt", test_corrupt);
   g_test_add_func ("/mp/arena/redo", test_redo);
   g_test_add_func ("/mp/arena/nonsense", test_nonsense);
+  g_test_add_func ("/mp/arena/stopped", test_stopped);
   return g_test_run ();
 }
