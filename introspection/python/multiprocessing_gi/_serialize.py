@@ -6,6 +6,7 @@ import copyreg
 import functools
 import io
 import json
+import os
 import pickle
 import socket
 import threading
@@ -52,7 +53,7 @@ def _look_at_reducers():
     """Takes over what was registered in the meantime."""
     global _seen, _plain
     _seen = len(_reducers) + len(_own_reducers), len(copyreg.dispatch_table)
-    _plain = not _own_reducers and _PLAIN_TYPES.issuperset(_reducers)
+    _plain = _PLAIN_TYPES.issuperset(_own_reducers) and _PLAIN_TYPES.issuperset(_reducers)
     _Pickler.dispatch_table = {**copyreg.dispatch_table, **_reducers, **_own_reducers}
 
 
@@ -71,15 +72,20 @@ def dumps(obj):
     """Pickles with the reducers that were registered with ForkingPickler."""
     if _seen != (len(_reducers) + len(_own_reducers), len(copyreg.dispatch_table)):
         _look_at_reducers()
-    if _plain:
-        try:
-            return _pickle_dumps(obj, PROTOCOL)
-        except TypeError:
-            # It may be a socket.
-            pass
-    buffer = io.BytesIO()
-    _Pickler(buffer, PROTOCOL).dump(obj)
-    return buffer.getvalue()
+    before = _offers
+    try:
+        if _plain:
+            try:
+                return _pickle_dumps(obj, PROTOCOL)
+            except TypeError:
+                # It may be a socket.
+                _withdraw_offers(before)
+        buffer = io.BytesIO()
+        _Pickler(buffer, PROTOCOL).dump(obj)
+        return buffer.getvalue()
+    except BaseException:
+        _withdraw_offers(before)
+        raise
 
 
 def dump_all(objs):
@@ -87,11 +93,33 @@ def dump_all(objs):
     if _seen != (len(_reducers) + len(_own_reducers), len(copyreg.dispatch_table)):
         _look_at_reducers()
     if _plain:
+        before = _offers
         try:
             return [_pickle_dumps(obj, PROTOCOL) for obj in objs]
         except TypeError:
-            pass
+            _withdraw_offers(before)
+        except BaseException:
+            _withdraw_offers(before)
+            raise
     return list(map(dumps, objs))
+
+
+# How many descriptors were offered to whoever unpickles what has been pickled.
+_offers = 0
+
+
+def count_offer():
+    """The number of a new offer."""
+    global _offers
+    _offers += 1
+    return _offers
+
+
+def _withdraw_offers(after):
+    """Takes back what was offered in a pickle that nobody will get."""
+    if _offers != after:
+        from . import resource_sharer
+        resource_sharer.withdraw(after)
 
 
 def decode(data, codec):
@@ -141,6 +169,10 @@ class inheriting:
 
     def __exit__(self, *_exc):
         _passing.incoming = None
+        if self._fd_list is not None:
+            # A copy that stays open would hide from the other end that this one is closed.
+            for fd in self._fd_list.steal_fds():
+                os.close(fd)
 
 
 def is_spawning():
@@ -168,6 +200,31 @@ def unshare(handle):
         raise RuntimeError("a handle can only be opened by the process it was made for")
     variant = _Variant.new_from_bytes(_VariantType(HANDLE_TYPE), _Bytes.new(handle), False)
     return Mp.Shareable.new_from_handle(variant, _passing.incoming)
+
+
+def pass_fd(fd):
+    """What stands for a descriptor in the pickle for the process being started."""
+    return _passing.outgoing.append(fd)
+
+
+def take_fd(index):
+    """A new descriptor for what pass_fd() gave, in the process that was started."""
+    if _passing.incoming is None:
+        raise RuntimeError("a descriptor can only be taken over by the process it was made for")
+    return _passing.incoming.get(index)
+
+
+def _reduce_socket(sock):
+    from .resource_sharer import DupFd
+    return _rebuild_socket, (DupFd(sock.fileno()), sock.family, sock.type, sock.proto)
+
+
+def _rebuild_socket(descriptor, family, kind, proto):
+    return socket.socket(family, kind, proto, descriptor.detach())
+
+
+# The standard library's own would ask for a key that is not passed on here.
+register_own(socket.socket, _reduce_socket)
 
 
 def fd_list_from(fds):

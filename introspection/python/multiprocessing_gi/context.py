@@ -43,6 +43,11 @@ class BaseContext:
             raise NotImplementedError("cannot determine number of cpus")
         return count
 
+    def Pipe(self, duplex=True):
+        """Two connected ends; not duplex: (receives, sends)."""
+        from .connection import Pipe
+        return Pipe(duplex)
+
     def Queue(self, maxsize=0):
         """A queue that many processes may put into and get from."""
         from .queues import Queue

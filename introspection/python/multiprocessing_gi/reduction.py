@@ -9,8 +9,9 @@ have registered with multiprocessing counts here too.
 from multiprocessing.reduction import ForkingPickler
 
 from ._serialize import dumps
+from .resource_sharer import DupFd
 
-__all__ = ["ForkingPickler", "register", "dump", "dumps"]
+__all__ = ["ForkingPickler", "register", "dump", "dumps", "DupFd"]
 
 register = ForkingPickler.register
 

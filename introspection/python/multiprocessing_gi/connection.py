@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""Connections: messages over a socket or a pipe, and waiting for several of them.
+
+The bytes are those of multiprocessing.connection, so that a peer may be one of its
+connections as well: the length as a signed 32-bit number, big-endian, and the payload;
+from 2 GiB on −1, the length as an unsigned 64-bit number, and the payload.
+"""
+
+import math
+import operator
+import os
+import select
+import selectors
+import signal
+import socket
+import struct
+import time
+
+from ._raw import BufferTooShort
+from ._serialize import dumps, loads
+
+__all__ = ["Connection", "Pipe", "wait"]
+
+_HEADER, _LONG_HEADER = struct.Struct("!i"), struct.Struct("!iQ")
+_LENGTH, _LONG_LENGTH = _HEADER.unpack, struct.Struct("!Q").unpack
+_MAX_SHORT, _LONG, _MAX_LONG = 2**31 - 1, -1, 2**63 - 1
+# Up to here header and payload are one piece of memory.
+_JOIN_LIMIT = 16384
+# No more is asked for at once: a length that is a lie costs no memory.
+_CHUNK = 256 * 1024
+# One call of poll() takes so many milliseconds at most.
+_POLL_LIMIT = 10**9
+
+
+class Connection:
+    """One end of a pipe or a socket: objects and bytes, as whole messages.
+
+    It owns the descriptor. Several threads or processes may send and receive at the same
+    time only if they see to it that one does so after the other.
+    """
+
+    _handle = None
+    # A message that recv() has begun with.
+    _size = None
+    _begun = b""
+    # Whether the peer was left with a part of a message.
+    _torn = False
+
+    def __init__(self, handle, readable=True, writable=True):
+        handle = operator.index(handle)
+        if handle < 0:
+            raise ValueError(f"a descriptor cannot be {handle}")
+        if not readable and not writable:
+            raise ValueError("a connection has to be readable or writable, or both")
+        self._handle = handle
+        self._readable = readable
+        self._writable = writable
+
+    def __del__(self, close=os.close):
+        if self._handle is not None:
+            close(self._handle)
+
+    def __reduce__(self):
+        from .resource_sharer import DupFd
+        return _rebuild, (type(self), DupFd(self.fileno()), self._readable, self._writable)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.close()
+
+    @property
+    def closed(self):
+        """Whether this end is closed."""
+        return self._handle is None
+
+    @property
+    def readable(self):
+        """Whether messages can be received."""
+        return self._readable
+
+    @property
+    def writable(self):
+        """Whether messages can be sent."""
+        return self._writable
+
+    def fileno(self):
+        """The descriptor."""
+        if self._handle is None:
+            raise OSError("the connection is closed")
+        return self._handle
+
+    def close(self):
+        """Closes this end."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
+
+    def send(self, obj):
+        """Sends an object; waits while the other end has no room."""
+        self._check_writable()
+        self._send(dumps(obj))
+
+    def recv(self):
+        """The next object; waits for one. EOFError when the other end is closed."""
+        self._check_readable()
+        return loads(self._receive())
+
+    def send_bytes(self, buf, offset=0, size=None):
+        """Sends bytes, or size of them from offset on, as one message."""
+        self._check_writable()
+        view = _view_of(buf)
+        if not 0 <= offset <= len(view):
+            raise ValueError(f"the offset {offset} is not within the {len(view)} bytes")
+        if size is None:
+            size = len(view) - offset
+        elif not 0 <= size <= len(view) - offset:
+            raise ValueError(f"there are no {size} bytes from {offset} on, of {len(view)} bytes")
+        self._send(view[offset:offset + size])
+
+    def recv_bytes(self, maxlength=None):
+        """The next message as bytes.
+
+        One that is longer than maxlength is an OSError, after which this end receives
+        nothing more.
+        """
+        self._check_readable()
+        if maxlength is not None and maxlength < 0:
+            raise ValueError(f"the greatest length cannot be {maxlength}")
+        return bytes(self._receive(maxlength))
+
+    def recv_bytes_into(self, buf, offset=0):
+        """Puts the next message into buf, from offset on, and gives its length.
+
+        When there is not enough room, BufferTooShort has the whole message.
+        """
+        self._check_readable()
+        with memoryview(buf) as view:
+            if view.readonly or not view.c_contiguous:
+                raise TypeError("what is received into must be writable and contiguous")
+            if not 0 <= offset <= view.nbytes:
+                raise ValueError(f"the offset {offset} is not within the {view.nbytes} bytes")
+            data = self._receive()
+            if len(data) > view.nbytes - offset:
+                raise BufferTooShort(bytes(data))
+            struct.pack_into(f"{len(data)}s", view, offset, data)
+            return len(data)
+
+    def poll(self, timeout=0.0):
+        """Whether there is something to receive, or the other end is closed.
+
+        Waits for it, for timeout seconds at most; None: for ever.
+        """
+        self._check_readable()
+        if self._size is not None or self._begun:
+            return True
+        poll = select.poll()
+        poll.register(self._handle, select.POLLIN)
+        return bool(_poll_until(poll.poll, timeout))
+
+    def _check_readable(self):
+        if self._handle is None:
+            raise OSError("the connection is closed")
+        if not self._readable:
+            raise OSError("the connection is write-only")
+
+    def _check_writable(self):
+        if self._handle is None:
+            raise OSError("the connection is closed")
+        if not self._writable:
+            raise OSError("the connection is read-only")
+        if self._torn:
+            raise OSError("an earlier message was sent in part only: nothing can follow it")
+
+    # Sending.
+
+    def _send(self, data):
+        size = len(data)
+        if size <= _JOIN_LIMIT:
+            # Together: what is written at once is not interleaved, nor delayed by TCP.
+            pieces = [_HEADER.pack(size) + data]
+        elif size <= _MAX_SHORT:
+            pieces = [_HEADER.pack(size), data]
+        else:
+            pieces = [_LONG_HEADER.pack(_LONG, size), data]
+        total = left = sum(map(len, pieces))
+        try:
+            while True:
+                written = self._write(pieces)
+                left -= written
+                if left == 0:
+                    return
+                pieces = _after(pieces, written)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            self._torn = left < total
+            raise
+        except BaseException:
+            # A signal handler's: nobody knows how much of a large message has gone.
+            self._torn = left < total or len(pieces) > 1
+            raise
+
+    def _write(self, pieces):
+        if signal.getsignal(signal.SIGPIPE) is not signal.SIG_DFL:
+            return os.writev(self._handle, pieces)
+        # The end of the peer must be an error here, not the end of this process.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+        try:
+            return os.writev(self._handle, pieces)
+        except BrokenPipeError:
+            if signal.SIGPIPE not in mask:
+                signal.sigtimedwait({signal.SIGPIPE}, 0)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    # Receiving. What an exception from a signal handler interrupts is gone on with by
+    # the next call: _size is the length that was read, _begun what came after that.
+
+    def _receive(self, maxlength=None):
+        """The payload of the next message, as bytes or a bytearray."""
+        if self._size is None:
+            self._size, = _LENGTH(self._read(_HEADER.size))
+        if self._size == _LONG:
+            self._size, = _LONG_LENGTH(self._read(8))
+        size = self._size
+        if not 0 <= size <= (_MAX_LONG if maxlength is None else min(maxlength, _MAX_LONG)):
+            self._refuse()
+        data = self._read(size)
+        self._size = None
+        return data
+
+    def _read(self, size):
+        """Exactly so many bytes."""
+        begun = self._begun
+        if not begun:
+            data = os.read(self._handle, min(size, _CHUNK)) if size else b""
+            if len(data) == size:
+                return data
+            if not data:
+                self._end()
+            begun = self._begun = bytearray(data)
+        while len(begun) < size:
+            data = os.read(self._handle, min(size - len(begun), _CHUNK))
+            if not data:
+                self._end()
+            begun += data
+        self._begun = b""
+        return begun
+
+    def _end(self):
+        between_messages = self._size is None and not self._begun
+        self._size, self._begun = None, b""
+        if between_messages:
+            raise EOFError
+        raise OSError("got end of file during message")
+
+    def _refuse(self):
+        # Where the next message begins is not known any more.
+        self._size = None
+        if self._writable:
+            self._readable = False
+        else:
+            self.close()
+        raise OSError("bad message length")
+
+
+def _rebuild(kind, descriptor, readable, writable):
+    return kind(descriptor.detach(), readable, writable)
+
+
+def _view_of(buf):
+    """A view of the bytes of any contiguous buffer."""
+    view = memoryview(buf)
+    if not view.c_contiguous:
+        raise BufferError("what is sent must be contiguous")
+    if view.itemsize == 1 and view.ndim == 1:
+        return view
+    # A format such as that of ctypes cannot be cast.
+    return memoryview(view.tobytes())
+
+
+def _after(pieces, written):
+    """What is left of pieces when so many bytes of them are written."""
+    left = []
+    for piece in pieces:
+        skipped = min(written, len(piece))
+        written -= skipped
+        if skipped < len(piece):
+            left.append(memoryview(piece)[skipped:])
+    return left
+
+
+def _poll_until(poll, timeout):
+    """Calls poll(milliseconds) until it gives something or timeout seconds are over."""
+    if timeout is None:
+        return poll(None)
+    deadline = time.monotonic() + timeout
+    left = timeout
+    while True:
+        ready = poll(max(0, math.ceil(min(_POLL_LIMIT, left * 1000))))
+        if ready:
+            return ready
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return ready
+
+
+def Pipe(duplex=True):
+    """Two connected ends; not duplex: (receives, sends)."""
+    if duplex:
+        one, other = socket.socketpair()
+        with one, other:
+            # Whatever the default timeout of sockets is.
+            one.setblocking(True)
+            other.setblocking(True)
+            return Connection(one.detach()), Connection(other.detach())
+    reader, writer = os.pipe()
+    return Connection(reader, writable=False), Connection(writer, readable=False)
+
+
+def wait(object_list, timeout=None):
+    """Which of the objects are ready to be received from, when at least one is.
+
+    They may be connections, sockets, descriptors such as the sentinels of processes, and
+    whatever has a fileno(). Waits for timeout seconds at most; None: for ever.
+    """
+    with selectors.PollSelector() as selector:
+        for obj in object_list:
+            selector.register(obj, selectors.EVENT_READ)
+        ready = _poll_until(
+            lambda left: selector.select(None if left is None else left / 1000), timeout)
+        return [key.fileobj for key, _events in ready]
