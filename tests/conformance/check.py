@@ -17,7 +17,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXPECTED = os.path.join(HERE, "expected.json")
 MODULE = "multiprocessing_gi"
-AREAS = "process|pool|queue|main|context|logging|sync|sharedctypes|shared_memory"
+AREAS = "process|pool|queue|main|context|logging|sync|sharedctypes|shared_memory|connection"
 KINDS = "public,protocol"
 
 
