@@ -33,6 +33,9 @@ mp_futex_wait (_Atomic uint32_t *word, uint32_t expected, gint64 deadline, gbool
   switch (errno)
     {
     case EAGAIN:
+    /* Somebody gave the page back (with FALLOC_FL_PUNCH_HOLE) in just this moment.
+     * There is another one now. */
+    case EFAULT:
       return MP_FUTEX_CHANGED;
     case ETIMEDOUT:
       return MP_FUTEX_TIMED_OUT;
