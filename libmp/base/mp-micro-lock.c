@@ -3,6 +3,7 @@
 
 #include "mp-micro-lock-private.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -108,6 +109,17 @@ acquire_by_spinning (MpMicroLock *lock)
   return FALSE;
 }
 
+/* At a thread's death the kernel changes the word before the id is free. So if
+ * there is no such thread, or it is this one, somebody has written nonsense. */
+static void
+free_from_nobody (MpMicroLock *lock, uint32_t seen)
+{
+  uint32_t tid = seen & FUTEX_TID_MASK;
+
+  if (tid == mp_micro_lock_thread.tid || (syscall (SYS_tkill, tid, 0) != 0 && errno == ESRCH))
+    atomic_compare_exchange_strong (lock, &seen, FUTEX_OWNER_DIED | FUTEX_WAITERS);
+}
+
 /* Sleeps while @seen, with its FUTEX_WAITERS bit, stays. */
 static MpFutexResult
 sleep_on (MpMicroLock *lock, uint32_t seen, gint64 deadline)
@@ -116,6 +128,8 @@ sleep_on (MpMicroLock *lock, uint32_t seen, gint64 deadline)
   gboolean last = deadline != MP_DEADLINE_NEVER && deadline <= slice;
   MpFutexResult result = mp_futex_wait (lock, seen, last ? deadline : slice, TRUE);
 
+  if (result == MP_FUTEX_TIMED_OUT)
+    free_from_nobody (lock, seen);
   return result == MP_FUTEX_TIMED_OUT && !last ? MP_FUTEX_CHANGED : result;
 }
 
