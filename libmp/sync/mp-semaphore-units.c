@@ -187,8 +187,11 @@ take_listed (MpUnits *self,
   mine = entry != NULL ? entry_units (get_entry (entry)) : 0;
   if (entry == NULL)
     result = MP_WAIT_RESULT_FAILED;
-  else if (count == 0 || mine == G_MAXUINT32)
+  else if (count == 0)
     result = MP_WAIT_RESULT_BROKEN;
+  /* Nobody has so many, but somebody may have written it. */
+  else if (mine == G_MAXUINT32)
+    result = MP_WAIT_RESULT_FAILED;
   else
     {
       /* The first is what counts. */
