@@ -63,6 +63,8 @@ guint mp_arena_sweep (MpArena *self);
 void mp_arena_sweep_all (void);  /* every arena that this process has */
 gboolean mp_arena_is_any (void); /* whether it has one */
 
+/* For tests: the next default is a new one. */
+void mp_arena_drop_default (void);
 /* For tests and debuggers. */
 guint64 mp_arena_get_n_blocks (MpArena *self);
 guint64 mp_arena_get_file_size (MpArena *self);

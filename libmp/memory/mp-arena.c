@@ -213,6 +213,17 @@ mp_arena_ref_default (GError **error)
   return self;
 }
 
+void
+mp_arena_drop_default (void)
+{
+  MpArena *self;
+
+  pthread_mutex_lock (&registry_lock);
+  self = g_steal_pointer (&default_arena);
+  pthread_mutex_unlock (&registry_lock);
+  g_clear_pointer (&self, mp_arena_unref);
+}
+
 MpArena *
 mp_arena_attach (int fd, GError **error)
 {
