@@ -133,6 +133,29 @@ parent_task (MpTask *task, GVariant *argument, gpointer user_data, GError **erro
   pause_for_ever ();
 }
 
+/* Acquires a lock of its parent's, adds to a value, says so with an event, and never ends. */
+static GVariant *
+hold_task (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  GUnixFDList *fd_list = mp_task_get_fd_list (task);
+  MpShareable *objects[3];
+
+  for (gsize i = 0; i < G_N_ELEMENTS (objects); i++)
+    {
+      g_autoptr (GVariant) boxed = g_variant_get_child_value (argument, i);
+      g_autoptr (GVariant) handle = g_variant_get_variant (boxed);
+
+      objects[i] = mp_shareable_new_from_handle (handle, fd_list, error);
+      if (objects[i] == NULL)
+        return NULL;
+    }
+  if (!mp_lock_acquire (MP_LOCK (objects[0]), -1, NULL, error))
+    return NULL;
+  mp_value_add (MP_VALUE (objects[1]), 5, error);
+  mp_event_set (MP_EVENT (objects[2]));
+  pause_for_ever ();
+}
+
 void
 test_tasks_register (void)
 {
@@ -143,6 +166,7 @@ test_tasks_register (void)
   mp_task_register ("pause", pause_task, NULL, NULL);
   mp_task_register ("report", report_task, NULL, NULL);
   mp_task_register ("parent", parent_task, NULL, NULL);
+  mp_task_register ("hold", hold_task, NULL, NULL);
 }
 
 MpProcess *

@@ -21,7 +21,9 @@ G_BEGIN_DECLS
  *   report (s)     writes what is asked for to its first descriptor: cwd, pid,
  *                  fds, argument, env NAME, stdin, mask, threads
  *   parent (s)     starts a task (empty name: a shell) that pauses, with its
- *                  own first descriptor, then pauses itself */
+ *                  own first descriptor, then pauses itself
+ *   hold (av)      acquires a lock, adds 5 to a value, sets an event, all given by
+ *                  their handles, and pauses */
 void test_tasks_register (void);
 
 /* Starts a task with a pipe as its descriptor; *@fd is our end of it. */

@@ -328,6 +328,43 @@ test_fd_list (void)
 }
 
 static void
+test_shared_objects (void)
+{
+  g_autoptr (MpLock) lock = mp_lock_new (NULL);
+  g_autoptr (MpValue) value = mp_value_new (MP_VALUE_TYPE_INT32, NULL, FALSE, NULL);
+  g_autoptr (MpEvent) event = mp_event_new (NULL);
+  gpointer objects[] = { lock, value, event };
+  g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
+  g_auto (GVariantBuilder) handles = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("av"));
+  g_autoptr (MpProcess) process = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_test_summary ("what is shared travels with a start, and nothing waits for the dead");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (objects); i++)
+    {
+      g_autoptr (GVariant) handle = mp_shareable_to_handle (objects[i], fd_list, &error);
+
+      g_assert_no_error (error);
+      g_variant_builder_add (&handles, "v", handle);
+    }
+  g_assert_cmpint (g_unix_fd_list_get_length (fd_list), ==, 1);
+  process = mp_process_new_task (NULL, "hold", g_variant_builder_end (&handles));
+  mp_process_set_fd_list (process, fd_list);
+  g_assert_true (mp_process_start (process, NULL, NULL));
+  g_assert_true (mp_event_wait (event, TEST_LIMIT_US, NULL, NULL));
+  g_assert_cmpint (mp_value_get_int (value, NULL), ==, 5);
+  g_assert_cmpuint (mp_lock_get_holder_pid (lock), ==, (guint) mp_process_get_pid (process));
+  g_assert_false (mp_lock_try_acquire (lock));
+  g_assert_true (mp_process_kill (process, NULL));
+  g_assert_true (mp_lock_acquire (lock, TEST_LIMIT_US, NULL, &error));
+  g_assert_no_error (error);
+  g_assert_true (mp_lock_get_abandoned (lock));
+  g_assert_true (mp_lock_release (lock, NULL));
+  test_join (process);
+}
+
+static void
 test_too_many_fds (void)
 {
   g_autoptr (MpProcess) process = mp_process_new_task (NULL, "succeed", NULL);
@@ -646,6 +683,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/process/start-cancel", test_start_cancel);
   g_test_add_func ("/mp/process/exited", test_exited);
   g_test_add_func ("/mp/process/exited-late", test_exited_late);
+  g_test_add_func ("/mp/process/shared-objects", test_shared_objects);
   g_test_add_func ("/mp/process/join-async", test_join_async);
   g_test_add_func ("/mp/process/leaks", test_leaks);
   g_test_add_func ("/mp/process/threads", test_threads);
