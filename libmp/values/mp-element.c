@@ -398,7 +398,7 @@ mp_element_bits_from_variant (MpValueType type, GVariant *value, guint64 *bits, 
 {
   const char *code = g_variant_get_type_string (value);
   g_autofree char *text = NULL;
-  Number number;
+  Number number = { 0 };
 
   if (type == MP_VALUE_TYPE_WCHAR && g_str_equal (code, "s"))
     return bits_from_text (type, g_variant_get_string (value, NULL), bits, error);

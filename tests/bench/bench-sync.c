@@ -501,7 +501,7 @@ time_barrier (MpBarrier *barrier, pthread_barrier_t *peer, guint n_processes, gu
         _exit (1);
       for (guint j = 0; j < n; j++)
         {
-          if (barrier == NULL)
+          if (peer != NULL)
             pthread_barrier_wait (peer);
           else if (!mp_barrier_wait (barrier, -1, NULL, NULL, NULL))
             _exit (1);

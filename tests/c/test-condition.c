@@ -581,7 +581,7 @@ wait_nested (gpointer data)
 {
   struct sigaction action = { .sa_handler = on_signal };
   const Fixture *self = data;
-  Fixture inner;
+  Fixture inner = { .timeout = -1, .depth = 1 };
   int result;
 
   sigaction (SIGUSR1, &action, NULL);
