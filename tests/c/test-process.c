@@ -201,7 +201,7 @@ test_not_found (void)
   /* It also says what there is. */
   assert_start_fails (task,
                       MP_ERROR_NOT_FOUND,
-                      "exit, fail, parent, pause, report, signal, succeed");
+                      "exit, fail, hold, parent, pause, report, signal, succeed");
   mp_context_set_working_directory (context, "/no/such/directory");
   assert_start_fails (nowhere, MP_ERROR_NOT_FOUND, "/no/such/directory");
 
