@@ -12,6 +12,8 @@ import sys
 import tempfile
 import unittest
 
+from gi.repository import Mp
+
 import multiprocessing_gi as mp
 from multiprocessing_gi import shared_memory
 
@@ -89,6 +91,13 @@ class TestSharedMemory(unittest.TestCase):
             shared_memory.SharedMemory('a\0b', create=True, size=1)
         with self.assertRaisesRegex(OSError, 'a/b'):
             shared_memory.SharedMemory('a/b', create=True, size=1)
+
+    def test_override(self):
+        self.assertIs(Mp.SharedMemory, shared_memory.SharedMemory)
+        self.assertIs(Mp.ShareableList, shared_memory.ShareableList)
+        memory = Mp.SharedMemory(create=True, size=3)
+        self.assertIsInstance(memory.gobject, Mp.raw.SharedMemory)
+        memory.unlink()
 
     def test_name_outlives_close(self):
         memory = shared_memory.SharedMemory('kept', create=True, size=10)

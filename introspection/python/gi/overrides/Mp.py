@@ -14,5 +14,6 @@ for _name in dir(raw):
 
 import multiprocessing_gi as _package  # noqa: E402
 from multiprocessing_gi import *  # noqa: E402,F401,F403
+from multiprocessing_gi.shared_memory import ShareableList, SharedMemory  # noqa: E402,F401
 
-__all__ = ["raw"] + _package.__all__
+__all__ = ["raw", "ShareableList", "SharedMemory"] + _package.__all__
