@@ -339,6 +339,46 @@ find_metadata (FuzzInput *input)
   return arena->segment.header.size + offset % 1024 * MP_ARENA_UNIT + 4u * fuzz_u8 (input);
 }
 
+/* The number of a slot or a hold that may be there; of a hold rather. */
+static guint32
+choose_number (FuzzInput *input)
+{
+  guint8 choice = fuzz_u8 (input);
+  guint32 number = 1;
+
+  while (number < 15 && (choice & 0x80) == 0 &&
+         arena->shared->chunks[number].class_ != MP_ARENA_CLASS_HOLDS)
+    number++;
+  if (number == 15 || (choice & 0x80) != 0)
+    number = choice & 7;
+  return mp_arena_slot_number (number, choice >> 3 & 15);
+}
+
+/* A chain or a list of free ones that leads elsewhere, or round and round. */
+static void
+poke_link (FuzzInput *input)
+{
+  guint32 number = choose_number (input), link = choose_number (input);
+  MpArenaChunk *chunk = &arena->chunks[mp_arena_chunk_of (number)];
+  guint32 index = mp_arena_index_of (number);
+  guint32 generation, slot = fuzz_hostile_slot (input, &generation);
+  MpArenaChunk *held = &arena->chunks[MIN (mp_arena_chunk_of (slot), MP_ARENA_N_CHUNKS - 1)];
+
+  if (held->map != NULL && held->class_ != MP_ARENA_CLASS_HOLDS &&
+      mp_arena_index_of (slot) < held->n_slots)
+    mp_arena_slots (held)[mp_arena_index_of (slot)].next = number;
+  if (chunk->map == NULL || index >= chunk->n_slots)
+    return;
+  if (chunk->class_ == MP_ARENA_CLASS_HOLDS)
+    {
+      mp_arena_holds (chunk)[index].holder = fuzz_hostile_participant (input);
+      mp_arena_holds (chunk)[index].next = link;
+      arena->shared->chunks[mp_arena_chunk_of (number)].used |= index + 1;
+    }
+  else
+    mp_arena_slots (chunk)[index].next = link;
+}
+
 static guint64
 find_state (FuzzInput *input)
 {
@@ -363,8 +403,11 @@ poke_object (FuzzInput *input)
 void
 fuzz_hostile_poke (FuzzInput *input)
 {
-  switch (fuzz_choose (input, 12))
+  switch (fuzz_choose (input, 13))
     {
+    case 12:
+      poke_link (input);
+      break;
     case 0:
       poke_at (input, fuzz_u32 (input) % MAX (mp_segment_get_size (&arena->segment), 1));
       break;
