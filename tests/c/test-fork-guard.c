@@ -12,6 +12,19 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+/* The allocator of clang 14's address sanitizer does not take its locks around a fork:
+ * the child of one that forks while another thread allocates may hang in it. */
+#if defined(__SANITIZE_ADDRESS__)
+#define FORKS_WHILE_OTHERS_ALLOCATE 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FORKS_WHILE_OTHERS_ALLOCATE 0
+#endif
+#endif
+#ifndef FORKS_WHILE_OTHERS_ALLOCATE
+#define FORKS_WHILE_OTHERS_ALLOCATE 1
+#endif
+
 /* How long what is certain to come may take. */
 #define LIMIT_MS 20000
 
@@ -523,9 +536,12 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/fork-guard/orphan", test_orphan);
   g_test_add_func ("/mp/fork-guard/adopted-fails", test_adopted_fails);
   g_test_add_func ("/mp/fork-guard/begin-and-end", test_begin_and_end);
-  g_test_add_func ("/mp/fork-guard/many-threads", test_many_threads);
   g_test_add_func ("/mp/fork-guard/waiter", test_waiter);
-  g_test_add_func ("/mp/fork-guard/busy-waiter", test_busy_waiter);
+  if (FORKS_WHILE_OTHERS_ALLOCATE)
+    {
+      g_test_add_func ("/mp/fork-guard/many-threads", test_many_threads);
+      g_test_add_func ("/mp/fork-guard/busy-waiter", test_busy_waiter);
+    }
   g_test_add_func ("/mp/fork-guard/inherited", test_inherited);
 
   return g_test_run ();
