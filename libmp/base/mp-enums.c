@@ -46,3 +46,8 @@ G_DEFINE_FLAGS_TYPE (MpSemaphoreFlags,
                      G_DEFINE_ENUM_VALUE (MP_SEMAPHORE_NONE, "none"),
                      G_DEFINE_ENUM_VALUE (MP_SEMAPHORE_BOUNDED, "bounded"),
                      G_DEFINE_ENUM_VALUE (MP_SEMAPHORE_RECOVER, "recover"))
+
+G_DEFINE_FLAGS_TYPE (MpQueueSides,
+                     mp_queue_sides,
+                     G_DEFINE_ENUM_VALUE (MP_QUEUE_SIDES_PUT, "put"),
+                     G_DEFINE_ENUM_VALUE (MP_QUEUE_SIDES_GET, "get"))

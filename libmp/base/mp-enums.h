@@ -19,6 +19,7 @@ G_BEGIN_DECLS
 #define MP_TYPE_JOB_STATE (mp_job_state_get_type ())
 #define MP_TYPE_WAIT_RESULT (mp_wait_result_get_type ())
 #define MP_TYPE_SEMAPHORE_FLAGS (mp_semaphore_flags_get_type ())
+#define MP_TYPE_QUEUE_SIDES (mp_queue_sides_get_type ())
 
 /**
  * MpCodec:
@@ -141,6 +142,21 @@ typedef enum /*< flags >*/
   MP_SEMAPHORE_RECOVER = 1 << 1
 } MpSemaphoreFlags;
 
+/**
+ * MpQueueSides:
+ * @MP_QUEUE_SIDES_PUT: nothing more can be put; what is there can still be taken
+ * @MP_QUEUE_SIDES_GET: nothing more can be taken, and so nothing put
+ *
+ * The sides of a queue that can be closed.
+ *
+ * Since: 0.1
+ */
+typedef enum /*< flags >*/
+{
+  MP_QUEUE_SIDES_PUT = 1 << 0,
+  MP_QUEUE_SIDES_GET = 1 << 1
+} MpQueueSides;
+
 MP_AVAILABLE_IN_ALL
 GType mp_codec_get_type (void) G_GNUC_CONST;
 MP_AVAILABLE_IN_ALL
@@ -153,5 +169,7 @@ MP_AVAILABLE_IN_ALL
 GType mp_wait_result_get_type (void) G_GNUC_CONST;
 MP_AVAILABLE_IN_ALL
 GType mp_semaphore_flags_get_type (void) G_GNUC_CONST;
+MP_AVAILABLE_IN_ALL
+GType mp_queue_sides_get_type (void) G_GNUC_CONST;
 
 G_END_DECLS

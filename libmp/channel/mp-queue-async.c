@@ -36,10 +36,13 @@ delivery_put_back (gpointer data)
   MpRingStatus status;
 
   part.buffer = g_bytes_get_data (self->item.bytes, &part.size);
+  /* It counts as another one, and will be done once. Before: were we killed in
+   * between, it would be lost, and nobody is to wait for it. */
+  mp_ring_count_done (self->ring, 1);
   do
     status = mp_ring_put (self->ring, &record, 1, MP_RING_PUT_FORCE, MP_DEADLINE_NEVER);
   while (status == MP_RING_INTERRUPTED);
-  if (status != MP_RING_DONE)
+  if (status != MP_RING_DONE && status != MP_RING_CLOSED)
     g_warning ("A message of %" G_GSIZE_FORMAT " bytes that nobody fetched is lost", part.size);
 }
 

@@ -42,6 +42,12 @@
  * taken. An asynchronous get whose result nobody fetched puts its message back,
  * at the end of the queue, whatever the bounds.
  *
+ * # Work that is done
+ *
+ * Every message that was put is unfinished until somebody, who as a rule has taken
+ * it, calls [method@Mp.Queue.task_done]. [method@Mp.Queue.join] waits until none is.
+ * Who uses neither need not care.
+ *
  * # When processes die
  *
  * Any process may be killed at any moment, without harm to the others. What a
@@ -67,6 +73,7 @@ enum
   PROP_MAX_BYTES,
   PROP_LENGTH,
   PROP_CLOSED,
+  PROP_UNFINISHED,
   N_PROPS
 };
 
@@ -102,6 +109,9 @@ mp_queue_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec
       break;
     case PROP_CLOSED:
       g_value_set_boolean (value, mp_queue_get_closed (self));
+      break;
+    case PROP_UNFINISHED:
+      g_value_set_uint (value, mp_queue_get_unfinished (self));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -196,7 +206,7 @@ mp_queue_class_init (MpQueueClass *klass)
    * MpQueue:closed: (getter get_closed)
    *
    * Whether it was closed, by whomever. There is a notification only for
-   * [method@Mp.Queue.close] on this object.
+   * [method@Mp.Queue.close] and [method@Mp.Queue.close_sides] on this object.
    *
    * Since: 0.1
    */
@@ -206,6 +216,21 @@ mp_queue_class_init (MpQueueClass *klass)
                           NULL,
                           FALSE,
                           G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY);
+  /**
+   * MpQueue:unfinished: (getter get_unfinished)
+   *
+   * How many messages were put that nobody has called
+   * [method@Mp.Queue.task_done] for. There is no notification.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_UNFINISHED] = g_param_spec_uint ("unfinished",
+                                                   NULL,
+                                                   NULL,
+                                                   0,
+                                                   G_MAXUINT,
+                                                   0,
+                                                   G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -602,27 +627,6 @@ mp_queue_wait_ready (MpQueue *self, GIOCondition condition, gint64 timeout_us)
 
   status = mp_ring_wait (self->ring, condition, mp_deadline_new (timeout_us));
   return status != MP_RING_TIMED_OUT && status != MP_RING_INTERRUPTED;
-}
-
-/**
- * mp_queue_close:
- * @self: a queue
- *
- * Closes the queue for everybody: no more messages can be put. What is in it can
- * still be taken; then getting fails with [error@Mp.Error.CLOSED], instead of
- * waiting. Whoever waits is woken.
- *
- * Since: 0.1
- */
-void
-mp_queue_close (MpQueue *self)
-{
-  g_return_if_fail (MP_IS_READY_QUEUE (self));
-
-  if (mp_ring_is_closed (self->ring))
-    return;
-  mp_ring_close (self->ring);
-  g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CLOSED]);
 }
 
 /**

@@ -125,6 +125,25 @@ gboolean mp_queue_wait_ready (MpQueue *self, GIOCondition condition, gint64 time
 MP_AVAILABLE_IN_ALL
 void mp_queue_close (MpQueue *self);
 MP_AVAILABLE_IN_ALL
+void mp_queue_close_sides (MpQueue *self, MpQueueSides sides);
+MP_AVAILABLE_IN_ALL
+guint mp_queue_drain (MpQueue *self);
+MP_AVAILABLE_IN_ALL
+gboolean mp_queue_peek_length (MpQueue *self, gsize *length, GError **error);
+
+MP_AVAILABLE_IN_ALL
+gboolean mp_queue_task_done (MpQueue *self, GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_queue_join (MpQueue *self,
+                        gint64 timeout_us,
+                        GCancellable *cancellable,
+                        GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_queue_wait_joined (MpQueue *self, gint64 timeout_us);
+MP_AVAILABLE_IN_ALL
+guint mp_queue_get_unfinished (MpQueue *self);
+
+MP_AVAILABLE_IN_ALL
 void mp_queue_poke (MpQueue *self);
 
 MP_AVAILABLE_IN_ALL

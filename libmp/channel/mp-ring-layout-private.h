@@ -13,7 +13,7 @@ G_BEGIN_DECLS
  * queue into which a part of it is inlined. */
 
 #define MP_RING_KIND MP_SEGMENT_KIND ('r', 'i', 'n', 'g')
-#define MP_RING_VERSION 1
+#define MP_RING_VERSION 2
 
 /* The immutable part, in the header of the segment. */
 enum
@@ -81,10 +81,15 @@ typedef struct
   MpRingSide getters;
   MpRingSide putters;
 
-  _Alignas(MP_RING_LINE) _Atomic uint32_t closed;
-  _Atomic uint64_t trimmed_at; /* monotonic microseconds */
+  _Alignas(MP_RING_LINE) _Atomic uint32_t closed; /* MpQueueSides */
+  _Atomic uint64_t trimmed_at;                    /* monotonic microseconds */
 
   _Alignas(MP_RING_LINE) MpRingClass classes[MP_RING_MAX_CLASSES];
+
+  /* Of the messages that head counts, how many are dealt with; see mp-ring-ends.c. */
+  _Alignas(MP_RING_LINE) _Atomic uint32_t done;
+  _Atomic uint32_t joiners;       /* who sleep until all are */
+  _Atomic uint32_t join_sequence; /* the futex */
 } MpRingShared;
 
 G_STATIC_ASSERT (sizeof (MpRingShared) <= 4096);

@@ -38,7 +38,9 @@ typedef struct
 typedef enum
 {
   MP_RING_PUT_NONE = 0,
-  MP_RING_PUT_FORCE = 1 << 0 /* over the bounds, and after close: what was taken is put back */
+  /* Over the bounds, and after close: what was taken is put back. MP_RING_CLOSED
+   * only if nobody can take it any more. */
+  MP_RING_PUT_FORCE = 1 << 0
 } MpRingPutFlags;
 
 /* Called under the consumers' lock for each message before the commit, so what
@@ -128,9 +130,23 @@ guint64 mp_ring_get_max_bytes (MpRing *self);
  * which may have been between its commit and its wake. */
 void mp_ring_poke (MpRing *self);
 
-/* No more puts; gets go on until it is empty, then MP_RING_CLOSED. For every process. */
-void mp_ring_close (MpRing *self);
+/* For every process. MP_QUEUE_SIDES_PUT: no more puts; gets go on until it is
+ * empty, then MP_RING_CLOSED. MP_QUEUE_SIDES_GET: no more gets either; what is in
+ * it is dropped. */
+void mp_ring_close (MpRing *self, MpQueueSides sides);
 gboolean mp_ring_is_closed (MpRing *self);
+
+/* Takes all that is there away. */
+MpRingStatus mp_ring_drain (MpRing *self, guint32 *n_taken);
+/* Of the first message. */
+MpRingStatus mp_ring_peek_length (MpRing *self, gsize *length);
+
+/* How many messages were put and not yet counted as done. */
+guint32 mp_ring_get_unfinished (MpRing *self);
+/* FALSE: there are not so many, and none was counted. */
+gboolean mp_ring_count_done (MpRing *self, guint32 n);
+/* Until none is unfinished. MP_RING_INTERRUPTED also when @cancellable is cancelled. */
+MpRingStatus mp_ring_join (MpRing *self, gint64 deadline, GCancellable *cancellable);
 
 /* Ready while there is something to take (G_IO_IN), or room (G_IO_OUT), or it
  * is closed. The callback is a GSourceFunc. */

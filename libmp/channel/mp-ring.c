@@ -31,6 +31,9 @@
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
 
+/* A process that was stopped with the lock holds nobody up for longer. */
+#define DRAIN_US G_USEC_PER_SEC
+
 /* What did not fit the last time, for the error message. */
 static _Thread_local guint64 refused_bytes;
 static _Thread_local guint64 refused_items;
@@ -141,19 +144,19 @@ put_once (MpRing *self,
   MpRingShared *shared = self->shared;
   MpRingStatus status = status_of_lock (mp_micro_lock_acquire (&shared->put_lock, deadline));
   guint64 head;
-  guint32 room = 0;
+  guint32 room = 0, closed;
   guint8 *place = NULL;
 
   if (G_UNLIKELY (status != MP_RING_DONE))
     return status;
   head = atomic_load_explicit (&shared->head, memory_order_relaxed);
-  if ((flags & MP_RING_PUT_FORCE) == 0)
-    {
-      if (G_UNLIKELY (atomic_load_explicit (&shared->closed, memory_order_relaxed)))
-        status = MP_RING_CLOSED;
-      else
-        status = check_bounds (self, head, need);
-    }
+  closed = atomic_load_explicit (&shared->closed, memory_order_relaxed);
+  if (G_UNLIKELY ((flags & MP_RING_PUT_FORCE) != 0))
+    status = (closed & MP_QUEUE_SIDES_GET) != 0 ? MP_RING_CLOSED : MP_RING_DONE;
+  else if (G_UNLIKELY (closed != 0))
+    status = MP_RING_CLOSED;
+  else
+    status = check_bounds (self, head, need);
   if (G_LIKELY (status == MP_RING_DONE))
     {
       place = mp_ring_find_place (self, head, need->units, &room);
@@ -238,6 +241,7 @@ typedef struct
   gsize max_bytes;
   MpRingTake take;
   gpointer user_data;
+  gboolean draining; /* nobody else may take */
 
   guint32 taken;
   guint64 bytes;
@@ -318,13 +322,14 @@ take_once (MpRing *self, Getting *getting, gint64 deadline, gboolean *emptied)
 {
   MpRingShared *shared = self->shared;
   guint32 before = getting->taken;
-  guint32 class_ = 0;
+  guint32 class_ = 0, closed;
   guint64 tail, head = 0;
   MpRingStatus status;
 
   /* Closed is read first: who closes has the producers' lock, so nothing comes after it. */
-  if (atomic_load_explicit (&shared->closed, memory_order_acquire) &&
-      mp_ring_get_length (self) == 0)
+  closed = atomic_load_explicit (&shared->closed, memory_order_acquire);
+  if (G_UNLIKELY (closed != 0) && (mp_ring_get_length (self) == 0 ||
+                                   ((closed & MP_QUEUE_SIDES_GET) != 0 && !getting->draining)))
     return MP_RING_CLOSED;
   if (mp_ring_items (atomic_load_explicit (&shared->tail, memory_order_relaxed)) ==
       mp_ring_items (atomic_load_explicit (&shared->head, memory_order_relaxed)))
@@ -407,6 +412,31 @@ mp_ring_take (MpRing *self,
   return status;
 }
 
+static gboolean
+take_away (gpointer user_data,
+           guint32 seq,
+           guint32 n_ready,
+           MpCodec codec,
+           const guint8 *data,
+           gsize length)
+{
+  return TRUE;
+}
+
+MpRingStatus
+mp_ring_drain (MpRing *self, guint32 *n_taken)
+{
+  Getting getting = { .max_items = G_MAXUINT32, .take = take_away, .draining = TRUE };
+  gint64 deadline = mp_deadline_new (DRAIN_US);
+  MpRingStatus status;
+
+  do
+    status = take_all (self, &getting, deadline);
+  while (status == MP_RING_INTERRUPTED);
+  *n_taken = getting.taken;
+  return status;
+}
+
 typedef struct
 {
   MpRingSink sink;
@@ -448,7 +478,7 @@ mp_ring_get (MpRing *self,
                        n_taken);
 }
 
-/* Looking and closing */
+/* Looking */
 
 guint32
 mp_ring_get_length (MpRing *self)
@@ -501,30 +531,6 @@ mp_ring_poke (MpRing *self)
 {
   mp_ring_wake_side (self, G_IO_IN);
   mp_ring_wake_side (self, G_IO_OUT);
-}
-
-void
-mp_ring_close (MpRing *self)
-{
-  MpRingShared *shared = self->shared;
-  gint64 deadline = mp_deadline_new (G_USEC_PER_SEC);
-  MpMicroLockResult result;
-
-  /* With the producers' lock, so that nothing is committed after it. If a
-   * stopped process holds the lock, closing is more urgent than that. */
-  do
-    result = mp_micro_lock_acquire (&shared->put_lock, deadline);
-  while (result == MP_MICRO_LOCK_INTERRUPTED);
-  atomic_store (&shared->closed, 1);
-  if (result != MP_MICRO_LOCK_TIMED_OUT)
-    mp_micro_lock_release (&shared->put_lock);
-  mp_ring_poke (self);
-}
-
-gboolean
-mp_ring_is_closed (MpRing *self)
-{
-  return atomic_load_explicit (&self->shared->closed, memory_order_acquire) != 0;
 }
 
 static void

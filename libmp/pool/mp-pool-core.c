@@ -417,7 +417,7 @@ mp_pool_core_maybe_end (MpPoolCore *self)
     {
       /* The workers leave when it is empty. */
       self->tasks_closed = TRUE;
-      mp_ring_close (self->tasks);
+      mp_ring_close (self->tasks, MP_QUEUE_SIDES_PUT);
     }
   if (self->n_processes > 0)
     return;

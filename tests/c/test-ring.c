@@ -177,7 +177,7 @@ test_force (void)
   g_assert_cmpint (put_number (ring, 2), ==, MP_RING_TIMED_OUT);
   for (guint32 i = 2; i < 10000; i++)
     g_assert_cmpint (put (ring, &i, sizeof i, MP_RING_PUT_FORCE, 0), ==, MP_RING_DONE);
-  mp_ring_close (ring);
+  mp_ring_close (ring, MP_QUEUE_SIDES_PUT);
   g_assert_cmpint (put_number (ring, 3), ==, MP_RING_CLOSED);
   g_assert_cmpint (put (ring, big, 5000, MP_RING_PUT_FORCE, 0), ==, MP_RING_DONE);
   for (guint32 i = 0; i < 10000; i++)
@@ -372,7 +372,7 @@ test_wait (void)
   put_number (ring, 1);
   g_assert_cmpint (mp_ring_wait (ring, G_IO_IN, MP_DEADLINE_NEVER), ==, MP_RING_DONE);
   g_assert_cmpint (mp_ring_wait (ring, G_IO_OUT, mp_deadline_new (20000)), ==, MP_RING_TIMED_OUT);
-  mp_ring_close (ring);
+  mp_ring_close (ring, MP_QUEUE_SIDES_PUT);
   g_assert_cmpint (mp_ring_wait (ring, G_IO_OUT, MP_DEADLINE_NEVER), ==, MP_RING_CLOSED);
   g_assert_cmpint (mp_ring_wait (ring, G_IO_IN, MP_DEADLINE_NEVER), ==, MP_RING_DONE);
   get_number (ring);
@@ -669,7 +669,7 @@ test_two_sources (void)
       put_number (ring, 2);
       g_assert_cmpint (test_join (other), ==, 0);
       n_late += g_get_monotonic_time () - start >= test_soon ();
-      mp_ring_close (end);
+      mp_ring_close (end, MP_QUEUE_SIDES_PUT);
       g_assert_cmpint (test_join (busy), ==, 0);
     }
   g_assert_cmpuint (n_late, <=, MAX_LATE);
@@ -701,7 +701,7 @@ test_two_sources_one_batch (void)
       while (mp_ring_get_length (ring) > 0)
         g_thread_yield ();
       n_late += g_get_monotonic_time () - start >= test_soon ();
-      mp_ring_close (end);
+      mp_ring_close (end, MP_QUEUE_SIDES_PUT);
       for (int i = 0; i < 2; i++)
         g_assert_cmpint (test_join (pids[i]), ==, 0);
     }
