@@ -171,6 +171,20 @@ def put(queue, *items):
         queue.put(item)
 
 
+def finish(queue, number):
+    """Takes so many items and says that they are done."""
+    for _ in range(number):
+        queue.get()
+        queue.task_done()
+
+
+class NotToBeRead:
+    """Can be pickled, but not unpickled."""
+
+    def __reduce__(self):
+        return int, ('not a number',)
+
+
 def start_another(q):
     """Start a process that waits, and wait for it."""
     process = mp.Process(target=wait_for_ever)

@@ -172,6 +172,159 @@ class TestQueue(unittest.TestCase):
         self.assertEqual(mp.Queue[int].__origin__, mp.Queue)
 
 
+class TestMany(unittest.TestCase):
+    """put_many() and get_many()."""
+
+    def test_order(self):
+        q = mp.Queue()
+        q.put_many(range(1000))
+        q.put_many([])
+        q.put_many(iter('ab'))
+        self.assertEqual(q.qsize(), 1002)
+        self.assertEqual(q.get_many(10), list(range(10)))
+        self.assertEqual(q.get(), 10)
+        self.assertEqual(q.get_many(10_000), [*range(11, 1000), 'a', 'b'])
+
+    def test_all_or_none(self):
+        q = mp.Queue(3)
+        q.put(0)
+        for arguments in ((False,), (True, 0), (True, 0.05)):
+            with self.assertRaises(queue.Full):
+                q.put_many([1, 2, 3], *arguments)
+        self.assertEqual(q.qsize(), 1)
+        q.put_many([1, 2])
+        with self.assertRaisesRegex(MemoryError, '4 messages can never fit .* 3 messages'):
+            q.put_many(range(4))
+        with self.assertRaisesRegex(RuntimeError, 'not to be pickled'):
+            q.put_many([tasks.Unpicklable()])
+        self.assertEqual(q.get_many(3), [0, 1, 2])
+
+    def test_waiting(self):
+        q = mp.Queue(2)
+        with self.assertRaises(queue.Empty):
+            q.get_many(1, False)
+        with self.assertRaises(queue.Empty):
+            q.get_many(1, timeout=0.05)
+        for number in (0, -1):
+            with self.assertRaisesRegex(ValueError, f'not {number}'):
+                q.get_many(number)
+        q.put(1)
+        thread = threading.Thread(target=q.put_many, args=([2, 3],))
+        thread.start()
+        self.assertEqual(q.get_many(5), [1])
+        thread.join(10)
+        self.assertEqual(q.get_many(5), [2, 3])
+        thread = threading.Thread(target=lambda: q.put_many(q.get_many(2)))
+        thread.start()
+        q.put_many(['x', 'y'])
+        thread.join(10)
+        self.assertEqual(q.qsize(), 2)
+
+    def test_other_codecs(self):
+        q = mp.Queue()
+        q.put_many([1, 'x' * 100])
+        q.gobject.put(GLib.Variant('(sx)', ('a', 1)), -1, None)
+        q.gobject.put_payload(b'', Mp.Codec.RAW, -1, None)
+        self.assertEqual(q.get_many(9), [1, 'x' * 100, ('a', 1), b''])
+
+    def test_one_that_is_broken(self):
+        q = mp.Queue()
+        q.put_many([1, tasks.NotToBeRead(), 2])
+        with self.assertRaises(ValueError) as caught:
+            q.get_many(9)
+        self.assertEqual(caught.exception.objects, [1, 2])
+        self.assertEqual(q.qsize(), 0)
+
+    def test_closed(self):
+        q = mp.Queue()
+        q.put_many('ab')
+        q.gobject.close()
+        self.assertEqual(q.get_many(5), ['a', 'b'])
+        for call in (lambda: q.get_many(1), lambda: q.put_many([1])):
+            with self.assertRaisesRegex(ValueError, 'closed'):
+                call()
+        q = mp.Queue()
+        q.close()
+        for call in (lambda: q.get_many(1), lambda: q.put_many([1])):
+            with self.assertRaisesRegex(ValueError, 'is closed'):
+                call()
+
+    def test_in_children(self):
+        there, back = mp.Queue(10), mp.Queue()
+        process = mp.Process(target=tasks.echo, args=(there, back))
+        process.start()
+        sent = list(range(500))
+        for at in range(0, 500, 10):
+            there.put_many(sent[at:at + 10])
+        there.put(None)
+        got = []
+        while len(got) < 500:
+            got += back.get_many(100, timeout=10)
+        self.assertEqual([item for item, _ in got], sent)
+        process.join()
+
+
+class TestJoinableQueue(unittest.TestCase):
+    """JoinableQueue."""
+
+    def test_count(self):
+        q = mp.JoinableQueue()
+        q.join()
+        with self.assertRaisesRegex(ValueError, 'too many'):
+            q.task_done()
+        q.put_many([1, 2])
+        q.put(3)
+        for number in (1, 2, 3):
+            with self.assertRaisesRegex(mp.TimeoutError, f'{4 - number} items'):
+                q.join(0)
+            self.assertEqual(q.get(), number)
+            q.task_done()
+        q.join()
+        with self.assertRaises(ValueError):
+            q.task_done()
+
+    def test_in_children(self):
+        for method in mp.get_all_start_methods():
+            with self.subTest(method):
+                context = mp.get_context(method)
+                q = context.JoinableQueue(10)
+                processes = [context.Process(target=tasks.finish, args=(q, 50))
+                             for _ in range(2)]
+                for process in processes:
+                    process.start()
+                for number in range(100):
+                    q.put(number)
+                q.join()
+                self.assertEqual(q.qsize(), 0)
+                for process in processes:
+                    process.join()
+
+    def test_join_wakes(self):
+        q = mp.JoinableQueue()
+        q.put(1)
+        threads = [threading.Thread(target=q.join) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        q.task_done()
+        for thread in threads:
+            thread.join(10)
+            self.assertFalse(thread.is_alive())
+
+    def test_join_ends_with_ctrl_c(self):
+        _code, out, err = tasks.run_script("""
+            import multiprocessing_gi as mp, os, signal, threading
+            q = mp.JoinableQueue()
+            q.put(1)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            signal.signal(signal.SIGALRM, signal.default_int_handler)
+            try:
+                q.join()
+            except KeyboardInterrupt:
+                print('interrupted')
+        """)
+        self.assertEqual(out, 'interrupted\n', err)
+
+
 class Labelled(mp.Queue):
     """A queue with an attribute."""
 

@@ -21,7 +21,7 @@ from . import context
 from .connection import Pipe
 from .context import Process
 from .pool import Pool
-from .queues import Queue, SimpleQueue
+from .queues import JoinableQueue, Queue, SimpleQueue
 from .sharedctypes import Array, RawArray, RawValue, Value
 from .synchronize import BoundedSemaphore, Barrier, Condition, Event, Lock, RLock, Semaphore
 from .process import active_children, current_process, parent_process
@@ -44,9 +44,9 @@ set_forkserver_preload = _default.set_forkserver_preload
 set_start_method = _default.set_start_method
 
 __all__ = ["Array", "AuthenticationError", "Barrier", "BoundedSemaphore", "BufferTooShort",
-           "CancelledError", "Condition", "Event", "Lock", "Pipe", "Pool", "Process",
-           "ProcessError", "Queue", "RLock", "RawArray", "RawValue", "Semaphore", "SimpleQueue",
-           "TaskError", "TimeoutError", "Value", "WorkerDiedError", "active_children",
+           "CancelledError", "Condition", "Event", "JoinableQueue", "Lock", "Pipe", "Pool",
+           "Process", "ProcessError", "Queue", "RLock", "RawArray", "RawValue", "Semaphore",
+           "SimpleQueue", "TaskError", "TimeoutError", "Value", "WorkerDiedError", "active_children",
            "allow_connection_pickling", "context", "cpu_count", "current_process",
            "freeze_support", "get_all_start_methods", "get_context", "get_logger",
            "get_start_method", "log_to_stderr", "parent_process", "reducer", "set_executable",

@@ -53,6 +53,11 @@ class BaseContext:
         from .queues import Queue
         return Queue(maxsize, ctx=self.get_context())
 
+    def JoinableQueue(self, maxsize=0):
+        """A queue whose items can be waited for until they are dealt with."""
+        from .queues import JoinableQueue
+        return JoinableQueue(maxsize, ctx=self.get_context())
+
     def SimpleQueue(self):
         """A queue with put, get, empty and close only."""
         from .queues import SimpleQueue

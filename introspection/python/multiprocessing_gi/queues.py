@@ -2,17 +2,23 @@
 # SPDX-FileCopyrightText: 2026 the libmp authors
 """Queues between processes, over MpQueue."""
 
+import itertools
+import struct
 import types
 from queue import Empty, Full
 
 from . import _primitives, util
-from ._raw import GLib, Mp, deadline_after, remaining_us
-from ._serialize import PICKLE, decode, dumps, loads, share, unshare
+from ._raw import (GLib, Mp, TimeoutError, deadline_after, is_mp_error, remaining_us,
+                   wait_until)
+from ._serialize import PICKLE, decode, dump_all, dumps, loads, share, unshare
 
-__all__ = ["Queue", "SimpleQueue", "Empty", "Full"]
+__all__ = ["JoinableQueue", "Queue", "SimpleQueue", "Empty", "Full"]
 
 _IN, _OUT = GLib.IOCondition.IN, GLib.IOCondition.OUT
 _EMPTY, _CLOSED, _CORRUPT = -1, -2, -3
+# As many messages as are taken at once.
+_MAX_BATCH = 65536
+_NUMBER = struct.Struct("=I")
 
 
 class _QueueBase(_primitives.Queue):
@@ -68,6 +74,66 @@ class _QueueBase(_primitives.Queue):
             if left == 0:
                 return data, codec
             self.gobject.wait_ready(_IN, left)
+
+    def _send_all(self, objs, deadline):
+        """Puts the pickles of all objs or of none; False when there is no room in time."""
+        data = dump_all(objs)
+        if not data:
+            return True
+        packed, lengths = b"".join(data), struct.pack(f"={len(data)}I", *map(len, data))
+        while True:
+            try:
+                return self.gobject.put_packed(packed, lengths, PICKLE, 0, None)
+            except GLib.Error as error:
+                if not is_mp_error(error, Mp.Error.FULL):
+                    raise _exception_of(error) from None
+            left = remaining_us(deadline)
+            if left == 0:
+                return False
+            self.gobject.wait_ready(_OUT, left)
+
+    def _receive_all(self, max_items, deadline):
+        """A list of the next items, empty when there is none in time."""
+        while True:
+            try:
+                return _unpack(self.gobject.get_packed(max_items, 0, None))
+            except GLib.Error as error:
+                if not is_mp_error(error, Mp.Error.EMPTY):
+                    raise _exception_of(error) from None
+            left = remaining_us(deadline)
+            if left == 0:
+                return []
+            self.gobject.wait_ready(_IN, left)
+
+
+def _exception_of(error):
+    if is_mp_error(error, Mp.Error.CLOSED):
+        return ValueError(error.message)
+    return (MemoryError if is_mp_error(error, Mp.Error.LIMIT) else OSError)(error.message)
+
+
+def _unpack(packed):
+    """The objects of what get_packed() gave."""
+    view = memoryview(packed)
+    n, = _NUMBER.unpack_from(view)
+    numbers = struct.unpack_from(f"={2 * n}I", view, _NUMBER.size)
+    ends = list(itertools.accumulate(numbers[:n], initial=(1 + 2 * n) * _NUMBER.size))
+    items = [(view[start:end], codec) for start, end, codec in zip(ends, ends[1:], numbers[n:])]
+    try:
+        return [loads(data) if codec == PICKLE else decode(bytes(data), codec)
+                for data, codec in items]
+    except Exception as error:
+        # They are taken already: one that is broken must not cost the others.
+        error.objects = list(_readable(items))
+        raise
+
+
+def _readable(items):
+    for data, codec in items:
+        try:
+            yield decode(data if codec == PICKLE else bytes(data), codec)
+        except Exception:
+            pass
 
 
 class Queue(_QueueBase):
@@ -130,6 +196,31 @@ class Queue(_QueueBase):
         """get() that does not wait."""
         return self.get(False)
 
+    def put_many(self, objs, block=True, timeout=None):
+        """Puts all objects of an iterable, one directly behind the other, or none of them.
+
+        Waits for room for all of them, for timeout seconds at most, else raises queue.Full.
+        """
+        self._check_open()
+        if not self._send_all(list(objs), deadline_after(timeout if block else 0)):
+            raise Full
+
+    def get_many(self, max_items, block=True, timeout=None):
+        """A list of the next objects: as many as there are, but max_items at most.
+
+        Waits for the first one as get() does, else raises queue.Empty. No more are taken at
+        once than 65536, or as many as have 16 MiB together. When one cannot be unpickled, its
+        exception is raised, whose attribute objects is a list of the others.
+        """
+        if max_items < 1:
+            raise ValueError(f"max_items must be at least 1, not {max_items}")
+        self._check_open()
+        objs = self._receive_all(min(max_items, _MAX_BATCH),
+                                 deadline_after(timeout if block else 0))
+        if not objs:
+            raise Empty
+        return objs
+
     def qsize(self):
         """How many items are in the queue, exactly."""
         return self.gobject.get_length()
@@ -155,6 +246,28 @@ class Queue(_QueueBase):
 
     def cancel_join_thread(self):
         """Does nothing: no thread is joined at exit, and no item can be lost by that."""
+
+
+class JoinableQueue(Queue):
+    """A Queue that knows which of its items are dealt with."""
+
+    def task_done(self):
+        """Says that an item which was got is dealt with, in whichever process.
+
+        ValueError when it was called more often than items were put.
+        """
+        try:
+            self.gobject.task_done()
+        except GLib.Error as error:
+            raise ValueError("task_done() called too many times") from error
+
+    def join(self, timeout=None):
+        """Waits until task_done() was called for every item that was put.
+
+        Raises TimeoutError when that has not happened after timeout seconds.
+        """
+        if not wait_until(self.gobject.wait_joined, timeout):
+            raise TimeoutError(f"{self.gobject.get_unfinished()} items of the queue are not done")
 
 
 class SimpleQueue(_QueueBase):
