@@ -46,11 +46,11 @@ set_start_method = _default.set_start_method
 __all__ = ["Array", "AuthenticationError", "Barrier", "BoundedSemaphore", "BufferTooShort",
            "CancelledError", "Condition", "Event", "JoinableQueue", "Lock", "Pipe", "Pool",
            "Process", "ProcessError", "Queue", "RLock", "RawArray", "RawValue", "Semaphore",
-           "SimpleQueue", "TaskError", "TimeoutError", "Value", "WorkerDiedError", "active_children",
-           "allow_connection_pickling", "context", "cpu_count", "current_process",
-           "freeze_support", "get_all_start_methods", "get_context", "get_logger",
-           "get_start_method", "log_to_stderr", "parent_process", "reducer", "set_executable",
-           "set_forkserver_preload", "set_start_method"]
+           "SimpleQueue", "TaskError", "TimeoutError", "Value", "WorkerDiedError",
+           "active_children", "allow_connection_pickling", "context", "cpu_count",
+           "current_process", "freeze_support", "get_all_start_methods", "get_context",
+           "get_logger", "get_start_method", "log_to_stderr", "parent_process", "reducer",
+           "set_executable", "set_forkserver_preload", "set_start_method"]
 
 # In a child the main module is known by both names.
 if "__main__" in _sys.modules:

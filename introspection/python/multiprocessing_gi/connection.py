@@ -20,7 +20,8 @@ import time
 from ._raw import BufferTooShort
 from ._serialize import dumps, loads
 
-__all__ = ["Connection", "Pipe", "wait"]
+__all__ = ["Client", "Connection", "Listener", "Pipe", "answer_challenge",
+           "deliver_challenge", "wait"]
 
 _HEADER, _LONG_HEADER = struct.Struct("!i"), struct.Struct("!iQ")
 _LENGTH, _LONG_LENGTH = _HEADER.unpack, struct.Struct("!Q").unpack
@@ -334,3 +335,10 @@ def wait(object_list, timeout=None):
         ready = _poll_until(
             lambda left: selector.select(None if left is None else left / 1000), timeout)
         return [key.fileobj for key, _events in ready]
+
+
+# They stand on the above.
+from ._authentication import (CHALLENGE, FAILURE, WELCOME, answer_challenge,  # noqa: E402,F401
+                              deliver_challenge)
+from ._listener import (Client, ConnectionWrapper, Listener, XmlClient,  # noqa: E402,F401
+                        XmlListener, address_type, arbitrary_address, families)

@@ -6,12 +6,15 @@ The table of reducers is the standard library's, so that what other packages
 have registered with multiprocessing counts here too.
 """
 
-from multiprocessing.reduction import ForkingPickler
+# Descriptors over a socket are sent by the standard library's own functions.
+from multiprocessing.reduction import (HAVE_SEND_HANDLE, AbstractReducer, ForkingPickler,
+                                       recv_handle, recvfds, send_handle, sendfds)
 
 from ._serialize import dumps
 from .resource_sharer import DupFd
 
-__all__ = ["ForkingPickler", "register", "dump", "dumps", "DupFd"]
+__all__ = ["HAVE_SEND_HANDLE", "AbstractReducer", "DupFd", "ForkingPickler", "dump", "dumps",
+           "recv_handle", "recvfds", "register", "send_handle", "sendfds"]
 
 register = ForkingPickler.register
 

@@ -6,7 +6,9 @@ import atexit
 import itertools
 import logging
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import traceback
 import weakref
@@ -157,6 +159,21 @@ def run_finalizers(minimum=None):
                 finalizer()
             except Exception:
                 traceback.print_exc()
+
+
+_temp_dir = None, None
+
+
+def get_temp_dir():
+    """A directory of this process that only its user can enter; removed at its exit."""
+    global _temp_dir
+    path, pid = _temp_dir
+    if pid != os.getpid():
+        path = tempfile.mkdtemp(prefix="libmp-")
+        Finalize(None, shutil.rmtree, args=(path,), kwargs={"ignore_errors": True},
+                 exitpriority=-100)
+        _temp_dir = path, os.getpid()
+    return path
 
 
 def flush_std_streams():
