@@ -13,6 +13,7 @@
 #include "base/mp-error.h"
 #include "base/mp-enums.h"
 #include "base/mp-value-type.h"
+#include "base/mp-waitable.h"
 #include "memory/mp-shareable.h"
 #include "memory/mp-shared-memory.h"
 #include "sync/mp-lock.h"

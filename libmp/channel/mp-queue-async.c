@@ -4,6 +4,7 @@
 /* Queues and main loops. */
 
 #include "mp-queue-private.h"
+#include "mp-ring-layout-private.h"
 
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
@@ -312,6 +313,56 @@ static GSourceFuncs queue_source_funcs = {
   .dispatch = queue_source_dispatch,
   .finalize = queue_source_finalize,
 };
+
+/**
+ * mp_queue_get_fd:
+ * @self: a queue
+ * @condition: `G_IO_IN`: a message to take, or `G_IO_OUT`: room for a small one
+ *
+ * A descriptor for the loops of others, such as those of select() or of asyncio. It
+ * is to be polled for reading, whatever @condition is, and never to be read, written
+ * or closed. It says something only after [method@Mp.Queue.arm].
+ *
+ * Returns: the descriptor, which lives as long as @self
+ *
+ * Since: 0.1
+ */
+int
+mp_queue_get_fd (MpQueue *self, GIOCondition condition)
+{
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self), -1);
+  g_return_val_if_fail (condition == G_IO_IN || condition == G_IO_OUT, -1);
+
+  return mp_ring_get_event (self->ring, condition);
+}
+
+/**
+ * mp_queue_arm:
+ * @self: a queue
+ * @condition: `G_IO_IN`: a message to take, or `G_IO_OUT`: room for a small one
+ *
+ * Makes the descriptor of [method@Mp.Queue.get_fd] become readable as soon as there
+ * may be something to do. To be called each time before it is polled. As many
+ * loops in as many processes as like to may do this at a time; all are woken, and
+ * who finds nothing left calls this again. Should a process die at the moment at
+ * which it was about to wake the others, nobody does: look again after a second.
+ *
+ * Returns: %TRUE if there is something to do now, or the queue is closed: try,
+ *   instead of polling
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_queue_arm (MpQueue *self, GIOCondition condition)
+{
+  MpRingNeed need;
+
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self), FALSE);
+  g_return_val_if_fail (condition == G_IO_IN || condition == G_IO_OUT, FALSE);
+
+  need = mp_ring_need (condition);
+  return mp_ring_is_ready (self->ring, &need) || mp_ring_arm (self->ring, &need);
+}
 
 /**
  * mp_queue_create_source: (skip)

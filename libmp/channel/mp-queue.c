@@ -83,13 +83,16 @@ GType mp_queue_type;
 
 static void mp_queue_initable_iface_init (GInitableIface *iface);
 static void mp_queue_shareable_iface_init (MpShareableInterface *iface);
+static void mp_queue_waitable_iface_init (MpWaitableInterface *iface);
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (MpQueue,
                                mp_queue,
                                G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (G_TYPE_INITABLE, mp_queue_initable_iface_init)
                                  G_IMPLEMENT_INTERFACE (MP_TYPE_SHAREABLE,
-                                                        mp_queue_shareable_iface_init))
+                                                        mp_queue_shareable_iface_init)
+                                   G_IMPLEMENT_INTERFACE (MP_TYPE_WAITABLE,
+                                                          mp_queue_waitable_iface_init))
 
 static void
 mp_queue_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec *pspec)
@@ -268,6 +271,21 @@ static void
 mp_queue_shareable_iface_init (MpShareableInterface *iface)
 {
   iface->to_handle = mp_queue_to_handle;
+}
+
+static gboolean
+mp_queue_prepare (MpWaitable *waitable, GPollFD *poll)
+{
+  MpQueue *self = MP_QUEUE (waitable);
+
+  *poll = (GPollFD){ .fd = mp_queue_get_fd (self, G_IO_IN), .events = G_IO_IN };
+  return mp_queue_arm (self, G_IO_IN);
+}
+
+static void
+mp_queue_waitable_iface_init (MpWaitableInterface *iface)
+{
+  iface->prepare = mp_queue_prepare;
 }
 
 static MpShareable *

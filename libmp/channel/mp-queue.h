@@ -10,6 +10,7 @@
 #include <gio/gio.h>
 
 #include "../base/mp-enums.h"
+#include "../base/mp-waitable.h"
 
 G_BEGIN_DECLS
 
@@ -155,6 +156,10 @@ guint mp_queue_get_max_items (MpQueue *self);
 MP_AVAILABLE_IN_ALL
 guint64 mp_queue_get_max_bytes (MpQueue *self);
 
+MP_AVAILABLE_IN_ALL
+int mp_queue_get_fd (MpQueue *self, GIOCondition condition);
+MP_AVAILABLE_IN_ALL
+gboolean mp_queue_arm (MpQueue *self, GIOCondition condition);
 MP_AVAILABLE_IN_ALL
 GSource *mp_queue_create_source (MpQueue *self,
                                  GCancellable *cancellable) G_GNUC_WARN_UNUSED_RESULT;

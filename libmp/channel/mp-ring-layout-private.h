@@ -253,6 +253,8 @@ void mp_ring_wake_putters_slow (MpRing *self, guint32 n);
 void mp_ring_wake_side (MpRing *self, GIOCondition condition);
 /* Who was woken and leaves without that which it was woken for, perhaps. */
 void mp_ring_pass_on (MpRing *self, GIOCondition condition);
+/* The eventfd of a side. */
+int mp_ring_get_event (MpRing *self, GIOCondition condition);
 /* For a loop that found nothing. TRUE if there is something after all; else
  * it may sleep on the eventfd. */
 gboolean mp_ring_arm (MpRing *self, const MpRingNeed *need);

@@ -125,8 +125,8 @@ wake_sleepers (MpRingSide *side, guint32 n)
 
 /* Main loops */
 
-static int
-get_event (MpRing *self, GIOCondition condition)
+int
+mp_ring_get_event (MpRing *self, GIOCondition condition)
 {
   return (condition & G_IO_OUT) != 0 ? self->put_event : self->get_event;
 }
@@ -150,7 +150,7 @@ gboolean
 mp_ring_arm (MpRing *self, const MpRingNeed *need)
 {
   MpRingSide *side = mp_ring_get_side (self, need->condition);
-  int fd = get_event (self, need->condition);
+  int fd = mp_ring_get_event (self, need->condition);
   eventfd_t value;
 
   while (eventfd_read (fd, &value) != 0 && errno == EINTR)
@@ -197,7 +197,7 @@ mp_ring_wake_side (MpRing *self, GIOCondition condition)
   atomic_fetch_add (&side->sequence, 1);
   wake_sleepers (side, INT_MAX);
   atomic_store (&side->armed, 0);
-  signal_event (get_event (self, condition));
+  signal_event (mp_ring_get_event (self, condition));
 }
 
 void

@@ -47,7 +47,13 @@
  *
  * Since: 0.1
  */
-G_DEFINE_FINAL_TYPE (MpProcess, mp_process, G_TYPE_OBJECT)
+static void mp_process_waitable_iface_init (MpWaitableInterface *iface);
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (MpProcess,
+                               mp_process,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (MP_TYPE_WAITABLE,
+                                                      mp_process_waitable_iface_init))
 
 enum
 {
@@ -264,6 +270,22 @@ mp_process_class_init (MpProcessClass *klass)
                                          G_TYPE_NONE,
                                          1,
                                          G_TYPE_INT);
+}
+
+/* One that was not started has no descriptor, which is polled for nothing. */
+static gboolean
+mp_process_prepare (MpWaitable *waitable, GPollFD *poll)
+{
+  GPollFD now = { .fd = mp_process_get_sentinel (MP_PROCESS (waitable)), .events = G_IO_IN };
+
+  *poll = now;
+  return now.fd >= 0 && g_poll (&now, 1, 0) > 0;
+}
+
+static void
+mp_process_waitable_iface_init (MpWaitableInterface *iface)
+{
+  iface->prepare = mp_process_prepare;
 }
 
 static void

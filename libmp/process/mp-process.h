@@ -8,6 +8,8 @@
 #endif
 
 #include <gio/gio.h>
+
+#include "../base/mp-waitable.h"
 #include <gio/gunixfdlist.h>
 
 #include "mp-context.h"

@@ -8,6 +8,7 @@ import types
 from queue import Empty, Full
 
 from . import _primitives, util
+from ._queue_async import AsyncQueue
 from ._raw import (GLib, Mp, TimeoutError, deadline_after, is_mp_error, remaining_us,
                    wait_until)
 from ._serialize import PICKLE, decode, dump_all, dumps, loads, share, unshare
@@ -66,10 +67,7 @@ class _QueueBase(_primitives.Queue):
             data, codec = self._try_get()
             if codec >= 0:
                 return data, codec
-            if codec == _CLOSED:
-                raise ValueError("the queue is closed, and empty")
-            if codec == _CORRUPT:
-                raise OSError("the queue's memory is corrupt")
+            _raise_for(codec)
             left = remaining_us(deadline)
             if left == 0:
                 return data, codec
@@ -106,6 +104,14 @@ class _QueueBase(_primitives.Queue):
             self.gobject.wait_ready(_IN, left)
 
 
+def _raise_for(codec):
+    """Raises what a failed _try_get() stands for, unless the queue was just empty."""
+    if codec == _CLOSED:
+        raise ValueError("the queue is closed, and empty")
+    if codec == _CORRUPT:
+        raise OSError("the queue's memory is corrupt")
+
+
 def _exception_of(error):
     if is_mp_error(error, Mp.Error.CLOSED):
         return ValueError(error.message)
@@ -136,7 +142,7 @@ def _readable(items):
             pass
 
 
-class Queue(_QueueBase):
+class Queue(AsyncQueue, _QueueBase):
     """A queue for many producers and consumers in many processes.
 
     put() pickles the object at once, in the caller: what cannot be pickled is the
@@ -149,7 +155,7 @@ class Queue(_QueueBase):
 
     def __getstate__(self):
         state = self.__dict__.copy()
-        for name in ("_gobject", "_try_get", "_put_payload", "_closed"):
+        for name in ("_gobject", "_try_get", "_put_payload", "_closed", "_async_waiters"):
             state.pop(name, None)
         return share(self, self.gobject), state
 
@@ -187,6 +193,21 @@ class Queue(_QueueBase):
             if codec < 0:
                 raise Empty
         return loads(data) if codec == PICKLE else decode(data, codec)
+
+    _dump = staticmethod(dumps)
+
+    def _try_send(self, data):
+        return self._try_put(data, PICKLE)
+
+    def _take(self, at_end=None):
+        """(True, object), or (False, None) when there is none now; at_end when none comes."""
+        data, codec = self._try_get()
+        if codec >= 0:
+            return True, decode(data, codec)
+        if codec == _CLOSED and at_end is not None:
+            return at_end
+        _raise_for(codec)
+        return False, None
 
     def put_nowait(self, obj):
         """put() that does not wait."""

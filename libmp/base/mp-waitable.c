@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include "mp-waitable.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include "mp-clock-private.h"
+#include "mp-error-private.h"
+
+/* Somebody may have died between a commit and the word that it gave. */
+#define SLICE_US (G_USEC_PER_SEC)
+
+/**
+ * MpWaitable:
+ *
+ * Something that [func@Mp.wait] can wait for, together with others: a
+ * [class@Mp.Queue] is ready when there is a message to take or it is closed, a
+ * [class@Mp.Process] when it has ended, and a descriptor, see
+ * [func@Mp.Waitable.new_for_fd], when it is.
+ *
+ * Since: 0.1
+ */
+G_DEFINE_INTERFACE (MpWaitable, mp_waitable, G_TYPE_OBJECT)
+
+static void
+mp_waitable_default_init (MpWaitableInterface *iface)
+{
+}
+
+/**
+ * mp_waitable_prepare: (skip)
+ * @self: what is waited for
+ * @poll: (out caller-allocates): which descriptor to poll if it is not ready
+ *
+ * For loops of one's own: whether it is ready; if not, it may be once the
+ * descriptor in @poll has one of the events there, and should be asked again.
+ * It should be asked again after a second in any case.
+ *
+ * Returns: whether it is ready; @poll is not meaningful then
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_waitable_prepare (MpWaitable *self, GPollFD *poll)
+{
+  g_return_val_if_fail (MP_IS_WAITABLE (self) && poll != NULL, FALSE);
+
+  return MP_WAITABLE_GET_IFACE (self)->prepare (self, poll);
+}
+
+/* A descriptor */
+
+#define MP_TYPE_FD_WAITABLE (mp_fd_waitable_get_type ())
+G_DECLARE_FINAL_TYPE (MpFdWaitable, mp_fd_waitable, MP, FD_WAITABLE, GObject)
+
+struct _MpFdWaitable
+{
+  GObject parent_instance;
+
+  GPollFD poll;
+};
+
+static gboolean
+mp_fd_waitable_prepare (MpWaitable *waitable, GPollFD *poll)
+{
+  MpFdWaitable *self = MP_FD_WAITABLE (waitable);
+  GPollFD now = self->poll;
+
+  *poll = self->poll;
+  return g_poll (&now, 1, 0) > 0;
+}
+
+static void
+mp_fd_waitable_iface_init (MpWaitableInterface *iface)
+{
+  iface->prepare = mp_fd_waitable_prepare;
+}
+
+G_DEFINE_FINAL_TYPE_WITH_CODE (MpFdWaitable,
+                               mp_fd_waitable,
+                               G_TYPE_OBJECT,
+                               G_IMPLEMENT_INTERFACE (MP_TYPE_WAITABLE, mp_fd_waitable_iface_init))
+
+static void
+mp_fd_waitable_class_init (MpFdWaitableClass *klass)
+{
+}
+
+static void
+mp_fd_waitable_init (MpFdWaitable *self)
+{
+}
+
+/**
+ * mp_waitable_new_for_fd:
+ * @fd: a descriptor, which has to stay open as long as it is waited for
+ * @condition: what it is to be ready for; an error and the end of the other side
+ *   count in any case
+ *
+ * Makes a descriptor something to wait for. A number that is no open descriptor is
+ * ready, too: who uses it will see the error.
+ *
+ * Returns: (transfer full): something to wait for
+ *
+ * Since: 0.1
+ */
+MpWaitable *
+mp_waitable_new_for_fd (int fd, GIOCondition condition)
+{
+  MpFdWaitable *self;
+
+  g_return_val_if_fail (fd >= 0, NULL);
+
+  self = g_object_new (MP_TYPE_FD_WAITABLE, NULL);
+  self->poll = (GPollFD){ .fd = fd, .events = (gushort) condition };
+  return MP_WAITABLE (self);
+}
+
+/* Waiting */
+
+/* Those that are ready; an empty array with @polls filled if none is. */
+static GPtrArray *
+collect (MpWaitable **waitables, gsize n, struct pollfd *polls)
+{
+  GPtrArray *ready = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (gsize i = 0; i < n; i++)
+    {
+      GPollFD poll = { .fd = -1 };
+
+      if (mp_waitable_prepare (waitables[i], &poll))
+        g_ptr_array_add (ready, g_object_ref (waitables[i]));
+      polls[i] = (struct pollfd){ .fd = poll.fd, .events = (short) poll.events };
+    }
+  return ready;
+}
+
+/* FALSE if a signal handler ran. */
+static gboolean
+sleep_on (struct pollfd *polls, gsize n, gint64 left)
+{
+  gint64 slice = left < 0 ? SLICE_US : MIN (left, SLICE_US);
+  const struct timespec time = { .tv_sec = slice / G_USEC_PER_SEC,
+                                 .tv_nsec = slice % G_USEC_PER_SEC * 1000 };
+
+  return ppoll (polls, n, &time, NULL) >= 0 || errno != EINTR;
+}
+
+static GPtrArray *
+wait_for_any (MpWaitable **waitables,
+              gsize n,
+              gint64 timeout_us,
+              GCancellable *cancellable,
+              gboolean once)
+{
+  g_autofree struct pollfd *polls = g_new (struct pollfd, n + 1);
+  gint64 deadline = mp_deadline_new (timeout_us);
+  GPollFD cancelled = { .fd = -1 };
+  g_autoptr (GPtrArray) ready = NULL;
+  gboolean may_sleep = TRUE;
+
+  if (cancellable != NULL && !g_cancellable_make_pollfd (cancellable, &cancelled))
+    cancelled.fd = -1;
+  for (;;)
+    {
+      gint64 left = mp_deadline_left (deadline);
+
+      g_clear_pointer (&ready, g_ptr_array_unref);
+      ready = collect (waitables, n, polls);
+      if (ready->len > 0 || left == 0 || !may_sleep || g_cancellable_is_cancelled (cancellable))
+        break;
+      polls[n] = (struct pollfd){ .fd = cancelled.fd, .events = POLLIN };
+      may_sleep = sleep_on (polls, n + 1, left) || !once;
+    }
+  if (cancelled.fd >= 0)
+    g_cancellable_release_fd (cancellable);
+  return g_steal_pointer (&ready);
+}
+
+/**
+ * mp_wait:
+ * @waitables: (array length=n_waitables): what to wait for
+ * @n_waitables: how many there are
+ * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
+ * @cancellable: (nullable): cancels the waiting
+ * @error: return location for an error
+ *
+ * Waits until at least one of several things is ready: queues, processes,
+ * descriptors, in any mixture. Nothing is taken: others may be faster, so take with
+ * a timeout of 0.
+ *
+ * Returns: (transfer container) (element-type MpWaitable) (nullable): those that are
+ *   ready, each as often as it was given, or `NULL` with @error set:
+ *   [error@Mp.Error.TIMED_OUT] or `G_IO_ERROR_CANCELLED`
+ *
+ * Since: 0.1
+ */
+GPtrArray *
+mp_wait (MpWaitable **waitables,
+         gsize n_waitables,
+         gint64 timeout_us,
+         GCancellable *cancellable,
+         GError **error)
+{
+  g_autoptr (GPtrArray) ready = NULL;
+
+  g_return_val_if_fail (waitables != NULL || n_waitables == 0, NULL);
+  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
+
+  ready = wait_for_any (waitables, n_waitables, timeout_us, cancellable, FALSE);
+  if (ready->len > 0)
+    return g_steal_pointer (&ready);
+  if (!g_cancellable_set_error_if_cancelled (cancellable, error))
+    g_set_error (error,
+                 MP_ERROR,
+                 MP_ERROR_TIMED_OUT,
+                 "None of %" G_GSIZE_FORMAT " things that were waited for became ready in time",
+                 n_waitables);
+  return NULL;
+}
+
+/**
+ * mp_wait_once:
+ * @waitables: (array length=n_waitables): what to wait for
+ * @n_waitables: how many there are
+ * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
+ *
+ * The same as [func@Mp.wait], but it returns early when a signal handler ran in this
+ * thread: for bindings whose language then wants to act on the signal.
+ *
+ * Returns: (transfer container) (element-type MpWaitable): those that are ready,
+ *   none if the time was over or a signal came
+ *
+ * Since: 0.1
+ */
+GPtrArray *
+mp_wait_once (MpWaitable **waitables, gsize n_waitables, gint64 timeout_us)
+{
+  g_return_val_if_fail (waitables != NULL || n_waitables == 0, NULL);
+
+  return wait_for_any (waitables, n_waitables, timeout_us, NULL, TRUE);
+}
