@@ -70,6 +70,12 @@ typedef struct
   _Atomic uint64_t tail_cache;
   _Atomic uint32_t put_limit; /* up to this position there surely is room */
 
+  /* Written under put_lock, see mp-ring-claim.c; @claim_units 0: none. */
+  _Alignas(MP_RING_LINE) _Atomic uint32_t claim_units;
+  _Atomic uint32_t claim_items;
+  _Atomic uint32_t claim_token;
+  _Atomic int64_t claim_until; /* monotonic microseconds */
+
   _Alignas(MP_RING_LINE) _Atomic uint64_t head; /* under put_lock: the commit of a put */
 
   _Alignas(MP_RING_LINE) MpMicroLock get_lock;
@@ -231,6 +237,7 @@ typedef struct
   GIOCondition condition;
   guint32 units; /* of room */
   guint32 items; /* of room */
+  guint32 token; /* whose claim is not in the way; 0: nobody's */
 } MpRingNeed;
 
 static inline MpRingSide *
@@ -300,6 +307,43 @@ mp_ring_wake_putters (MpRing *self, guint32 n)
   mp_ring_fence_after_release (self);
   if (G_UNLIKELY (mp_ring_is_awaited (side)))
     mp_ring_wake_putters_slow (self, n);
+}
+
+/* mp-ring-claim.c */
+
+/* A new one, never 0. */
+guint32 mp_ring_claim_token (void);
+/* Makes others leave room for @need, or goes on with that; FALSE if another claim
+ * stands. To be repeated every MP_RING_CLAIM_REFRESH_US. */
+gboolean mp_ring_claim (MpRing *self, const MpRingNeed *need);
+/* Ends it, if it is the one of @need. */
+void mp_ring_unclaim (MpRing *self, const MpRingNeed *need);
+gboolean mp_ring_is_claimed_slow (MpRing *self, const MpRingNeed *need, MpRingNeed *together);
+
+#define MP_RING_CLAIM_REFRESH_US (50 * 1000)
+
+static inline gboolean
+mp_ring_has_claim (MpRing *self)
+{
+  return atomic_load_explicit (&self->shared->claim_units, memory_order_relaxed) != 0;
+}
+
+/* Whether another claim than that of @need stands; @together: how much room there
+ * has to be for both. */
+static inline gboolean
+mp_ring_is_claimed (MpRing *self, const MpRingNeed *need, MpRingNeed *together)
+{
+  return G_UNLIKELY (mp_ring_has_claim (self)) && mp_ring_is_claimed_slow (self, need, together);
+}
+
+/* Under put_lock, when room for @need was found: ends its claim, or one that is void. */
+void mp_ring_settle_claim_slow (MpRing *self, const MpRingNeed *need);
+
+static inline void
+mp_ring_settle_claim (MpRing *self, const MpRingNeed *need)
+{
+  if (G_UNLIKELY (mp_ring_has_claim (self)))
+    mp_ring_settle_claim_slow (self, need);
 }
 
 /* mp-ring.c */

@@ -49,7 +49,9 @@ mp_ring_note_room (MpRing *self, guint64 head, guint32 room)
   MpRingShared *shared = self->shared;
   guint32 position = mp_ring_position (head);
 
-  if (self->bounded)
+  if (mp_ring_has_claim (self))
+    room = 0;
+  else if (self->bounded)
     {
       guint64 tail = atomic_load_explicit (&shared->tail_cache, memory_order_relaxed);
       guint32 units = position - mp_ring_position (tail);
@@ -64,7 +66,7 @@ mp_ring_note_room (MpRing *self, guint64 head, guint32 room)
 }
 
 /* Under put_lock: where one message can be written; NULL if the ring is closed, may be full, or
- * needs more than a look. */
+ * needs more than a look, or somebody has claimed room. */
 static guint8 *
 find_place_for_one (MpRing *self, guint64 head, guint32 units)
 {
@@ -74,6 +76,7 @@ find_place_for_one (MpRing *self, guint64 head, guint32 units)
   guint8 *place;
 
   if (atomic_load_explicit (&shared->closed, memory_order_relaxed) != 0 ||
+      mp_ring_has_claim (self) ||
       (self->bounded &&
        !mp_ring_has_room (self,
                           head,

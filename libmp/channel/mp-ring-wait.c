@@ -26,7 +26,7 @@
  * wake that goes with it. tests/model/ring.pml checks that there is no other
  * way to sleep beside a message. */
 
-#include "mp-ring-layout-private.h"
+#include "mp-ring-quick-private.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -54,6 +54,16 @@ mp_ring_need (GIOCondition condition)
   return (MpRingNeed){ .condition = condition, .units = 2, .items = 1 };
 }
 
+/* Out of the way of those who spin. */
+static G_GNUC_NO_INLINE gboolean
+is_room_beside_claim (MpRing *self, const MpRingNeed *need, guint64 head, guint64 tail)
+{
+  MpRingNeed both = *need;
+
+  mp_ring_is_claimed (self, need, &both);
+  return mp_ring_has_room (self, head, tail, &both);
+}
+
 gboolean
 mp_ring_is_ready (MpRing *self, const MpRingNeed *need)
 {
@@ -67,6 +77,8 @@ mp_ring_is_ready (MpRing *self, const MpRingNeed *need)
     return TRUE;
   if ((need->condition & G_IO_OUT) == 0)
     return items != 0;
+  if (G_UNLIKELY (mp_ring_has_claim (self)))
+    return is_room_beside_claim (self, need, head, tail);
   return !self->bounded ||
          ((guint64) units + MIN (need->units, self->max_units) <= self->max_units &&
           (guint64) items + need->items <= self->max_items);
@@ -259,11 +271,13 @@ on_cancelled (GCancellable *cancellable, gpointer user_data)
   mp_ring_wake_side (cancelling->ring, cancelling->condition);
 }
 
-/* How long to sleep at most. @lazily: this sleeper can do with less than any room. */
+/* How long to sleep at most. @lazily: this sleeper can do with less than any room.
+ * Nobody tells when a claim becomes void. */
 static gint64
-get_slice (gint64 deadline, gboolean lazily)
+get_slice (MpRing *self, gint64 deadline, gboolean lazily)
 {
-  gint64 slice = g_get_monotonic_time () + (lazily ? LAZY_US : SLICE_US);
+  gint64 length = mp_ring_has_claim (self) ? MP_RING_CLAIM_REFRESH_US : SLICE_US;
+  gint64 slice = g_get_monotonic_time () + (lazily ? LAZY_US : length);
 
   return deadline != MP_DEADLINE_NEVER && deadline < slice ? deadline : slice;
 }
@@ -293,7 +307,7 @@ sleep_until_ready (MpRing *self, const MpRingNeed *need, gint64 deadline, GCance
           leave (side, epoch, 1);
           return MP_RING_INTERRUPTED;
         }
-      result = mp_futex_wait (&side->sequence, sequence, get_slice (deadline, lazily), TRUE);
+      result = mp_futex_wait (&side->sequence, sequence, get_slice (self, deadline, lazily), TRUE);
       if (result != MP_FUTEX_WOKEN)
         leave (side, epoch, 1);
       if (mp_ring_is_ready (self, need))

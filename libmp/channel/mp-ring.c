@@ -31,6 +31,8 @@
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
 
+/* Who has waited for so long for room claims it. */
+#define CLAIM_AFTER_US 5000
 /* A process that was stopped with the lock holds nobody up for longer. */
 #define DRAIN_US G_USEC_PER_SEC
 
@@ -114,8 +116,11 @@ static MpRingStatus
 check_bounds (MpRing *self, guint64 head, const MpRingNeed *need)
 {
   MpRingShared *shared = self->shared;
+  MpRingNeed together;
   guint64 tail;
 
+  if (mp_ring_is_claimed (self, need, &together))
+    need = &together;
   if (!self->bounded ||
       mp_ring_has_room (self,
                         head,
@@ -162,6 +167,7 @@ put_once (MpRing *self,
       place = mp_ring_find_place (self, head, need->units, &room);
       if (place == NULL)
         status = mp_ring_make_room (self, head, need->units, &place);
+      mp_ring_settle_claim (self, need);
       mp_ring_note_room (self, head, room);
     }
   if (G_LIKELY (status == MP_RING_DONE))
@@ -183,6 +189,33 @@ refuse (const MpRecord *records, gsize n_records)
   return MP_RING_TOO_BIG;
 }
 
+/* Waits for room, and claims it when that takes long: from *@claim_at on, which is 0
+ * the first time. MP_RING_DONE: it is worth to try again. */
+static MpRingStatus
+wait_for_room (MpRing *self,
+               MpRingNeed *need,
+               gint64 *claim_at,
+               gint64 deadline,
+               GCancellable *cancellable)
+{
+  gint64 now = g_get_monotonic_time (), look;
+  MpRingStatus status;
+
+  if (*claim_at == 0)
+    {
+      need->token = mp_ring_claim_token ();
+      *claim_at = now + CLAIM_AFTER_US;
+    }
+  look = now < *claim_at              ? *claim_at
+         : mp_ring_claim (self, need) ? now + MP_RING_CLAIM_REFRESH_US
+                                      : now + CLAIM_AFTER_US;
+  if (deadline != MP_DEADLINE_NEVER)
+    look = MIN (look, deadline);
+  status = mp_ring_wait_for (self, need, look, cancellable);
+  /* Whether time is over is seen by the next try. */
+  return status == MP_RING_TIMED_OUT ? MP_RING_DONE : status;
+}
+
 MpRingStatus
 mp_ring_put_full (MpRing *self,
                   const MpRecord *records,
@@ -191,8 +224,9 @@ mp_ring_put_full (MpRing *self,
                   gint64 deadline,
                   GCancellable *cancellable)
 {
+  gint64 claim_at = 0;
   MpRingNeed need;
-  gboolean waited = FALSE;
+  MpRingStatus status;
 
   if (n_records == 0)
     return mp_ring_is_closed (self) ? MP_RING_CLOSED : MP_RING_DONE;
@@ -202,24 +236,24 @@ mp_ring_put_full (MpRing *self,
     return refuse (records, n_records);
   for (;;)
     {
-      MpRingStatus status = put_once (self, records, n_records, &need, flags, deadline);
-
+      status = put_once (self, records, n_records, &need, flags, deadline);
       if (G_LIKELY (status == MP_RING_DONE))
-        {
-          mp_ring_wake_getters (self, need.items);
-          return status;
-        }
+        break;
       if (status != MP_RING_TIMED_OUT || mp_deadline_left (deadline) == 0)
-        {
-          if (waited)
-            mp_ring_pass_on (self, G_IO_OUT);
-          return status;
-        }
-      status = mp_ring_wait_for (self, &need, deadline, cancellable);
+        break;
+      status = wait_for_room (self, &need, &claim_at, deadline, cancellable);
       if (status != MP_RING_DONE)
-        return status;
-      waited = TRUE;
+        break;
     }
+  if (status == MP_RING_DONE)
+    mp_ring_wake_getters (self, need.items);
+  if (claim_at != 0)
+    {
+      mp_ring_unclaim (self, &need);
+      if (status != MP_RING_DONE)
+        mp_ring_pass_on (self, G_IO_OUT);
+    }
+  return status;
 }
 
 MpRingStatus

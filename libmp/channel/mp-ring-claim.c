@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+/* Turns for those who wait for room. Where there is a bound, small messages would
+ * take whatever room comes, and a big one, or many that are put together, would
+ * wait for ever. Who has waited for a moment therefore claims the room it needs:
+ * others then put only what leaves so much. There is one claim at a time.
+ *
+ * A claim is void when it was not refreshed for a while, so that one who was
+ * killed or stopped holds nobody up for longer than that; those who wait look
+ * again by then. It is written under the producers' lock, and its four words are
+ * set so that units, which says whether there is one, comes last. Who reads it
+ * without the lock only takes a hint. */
+
+#include "mp-ring-layout-private.h"
+
+#include "../base/mp-clock-private.h"
+
+#define VOID_US (3 * MP_RING_CLAIM_REFRESH_US)
+#define TOKEN_BITS 22 /* of a thread's id */
+
+guint32
+mp_ring_claim_token (void)
+{
+  static _Atomic uint32_t counter;
+
+  if (mp_micro_lock_thread.tid == 0)
+    mp_micro_lock_setup_thread ();
+  return mp_micro_lock_thread.tid | atomic_fetch_add (&counter, 1) << TOKEN_BITS;
+}
+
+/* Nobody refreshes into the far future: such a time is nonsense. */
+static gboolean
+is_void (MpRing *self)
+{
+  gint64 left = atomic_load_explicit (&self->shared->claim_until, memory_order_relaxed) -
+                g_get_monotonic_time ();
+
+  return left <= 0 || left > 2 * VOID_US;
+}
+
+gboolean
+mp_ring_is_claimed_slow (MpRing *self, const MpRingNeed *need, MpRingNeed *together)
+{
+  MpRingShared *shared = self->shared;
+  guint32 units = atomic_load_explicit (&shared->claim_units, memory_order_acquire);
+  guint32 items = atomic_load_explicit (&shared->claim_items, memory_order_relaxed);
+  guint32 token = atomic_load_explicit (&shared->claim_token, memory_order_relaxed);
+
+  if (units == 0 || token == need->token || is_void (self))
+    return FALSE;
+  *together = *need;
+  together->units = (guint32) MIN ((guint64) need->units + units, G_MAXUINT32);
+  together->items = (guint32) MIN ((guint64) need->items + items, G_MAXUINT32);
+  return TRUE;
+}
+
+void
+mp_ring_settle_claim_slow (MpRing *self, const MpRingNeed *need)
+{
+  MpRingShared *shared = self->shared;
+
+  if (atomic_load_explicit (&shared->claim_token, memory_order_relaxed) == need->token ||
+      is_void (self))
+    atomic_store_explicit (&shared->claim_units, 0, memory_order_relaxed);
+}
+
+gboolean
+mp_ring_claim (MpRing *self, const MpRingNeed *need)
+{
+  MpRingShared *shared = self->shared;
+  MpMicroLockResult result =
+    mp_micro_lock_acquire (&shared->put_lock, mp_deadline_new (MP_RING_CLAIM_REFRESH_US));
+  gboolean ours;
+
+  if (result != MP_MICRO_LOCK_ACQUIRED && result != MP_MICRO_LOCK_OWNER_DIED)
+    return FALSE;
+  ours = atomic_load_explicit (&shared->claim_units, memory_order_relaxed) == 0 ||
+         atomic_load_explicit (&shared->claim_token, memory_order_relaxed) == need->token ||
+         is_void (self);
+  if (ours)
+    {
+      mp_ring_forget_room (self);
+      atomic_store_explicit (&shared->claim_token, need->token, memory_order_relaxed);
+      atomic_store_explicit (&shared->claim_items, need->items, memory_order_relaxed);
+      atomic_store_explicit (&shared->claim_until,
+                             g_get_monotonic_time () + VOID_US,
+                             memory_order_relaxed);
+      atomic_store_explicit (&shared->claim_units, need->units, memory_order_release);
+    }
+  mp_micro_lock_release (&shared->put_lock);
+  return ours;
+}
+
+void
+mp_ring_unclaim (MpRing *self, const MpRingNeed *need)
+{
+  MpRingShared *shared = self->shared;
+  MpMicroLockResult result;
+
+  if (need->token == 0 ||
+      atomic_load_explicit (&shared->claim_token, memory_order_relaxed) != need->token)
+    return;
+  do
+    result = mp_micro_lock_acquire (&shared->put_lock, mp_deadline_new (VOID_US));
+  while (result == MP_MICRO_LOCK_INTERRUPTED);
+  /* Else it becomes void by itself. */
+  if (result == MP_MICRO_LOCK_TIMED_OUT)
+    return;
+  if (atomic_load_explicit (&shared->claim_token, memory_order_relaxed) == need->token)
+    atomic_store_explicit (&shared->claim_units, 0, memory_order_relaxed);
+  mp_micro_lock_release (&shared->put_lock);
+  /* Those who waited for this claim to go. */
+  mp_ring_wake_side (self, G_IO_OUT);
+}
