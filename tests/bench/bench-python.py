@@ -39,10 +39,41 @@ def produce(queue, number):
         queue.put(message)
 
 
+def produce_tuples(queue, number):
+    """Put small tuples."""
+    queue.put(None)
+    for _ in range(number):
+        queue.put((1, 'abc', 2.5))
+
+
+def produce_together(queue, number):
+    """Put small tuples, a hundred at a time where that can be done."""
+    queue.put(None)
+    items = [(1, 'abc', 2.5)] * 100
+    for _ in range(number // 100):
+        if hasattr(queue, 'put_many'):
+            queue.put_many(items)
+        else:
+            for item in items:
+                queue.put(item)
+
+
 def echo(incoming, outgoing, number):
     """Send every message back."""
     for _ in range(number):
         outgoing.put(incoming.get())
+
+
+def echo_objects(connection, number):
+    """Send every object back."""
+    for _ in range(number):
+        connection.send(connection.recv())
+
+
+def echo_bytes(connection, number):
+    """Send all bytes back."""
+    for _ in range(number):
+        connection.send_bytes(connection.recv_bytes())
 
 
 def pool_rate(module, number, run):
@@ -97,8 +128,8 @@ def pool_life(module, number):
     return statistics.median(times[1:]) * 1e3
 
 
-def queue_rate(module, queue, number):
-    """Messages of 100 bytes a second from one process to another."""
+def queue_rate(module, queue, number, produce=produce):
+    """Messages a second from one process to another, of 100 bytes if not said otherwise."""
     process = module.Process(target=produce, args=(queue, number))
     process.start()
     queue.get()
@@ -118,6 +149,59 @@ def queue_stream(module, number):
 def simple_queue_stream(module, number):
     """Messages a second through a SimpleQueue."""
     return queue_rate(module, module.SimpleQueue(), number)
+
+
+def tuple_stream(module, number):
+    """Small tuples a second through a SimpleQueue."""
+    return queue_rate(module, module.SimpleQueue(), number, produce_tuples)
+
+
+def together_stream(module, number):
+    """Small tuples a second, put and got a hundred at a time where that can be done."""
+    if not hasattr(module.Queue, 'get_many'):
+        return queue_rate(module, module.SimpleQueue(), number, produce_together)
+    queue = module.Queue()
+    process = module.Process(target=produce_together, args=(queue, number))
+    process.start()
+    queue.get()
+    start, got = time.perf_counter(), 0
+    while got < number:
+        got += len(queue.get_many(100))
+    seconds = time.perf_counter() - start
+    process.join()
+    return number / seconds
+
+
+def pipe_round_trip(module, number, echo, turn):
+    """Median microseconds of a turn with another process at the end of a Pipe."""
+    ours, theirs = module.Pipe()
+    process = module.Process(target=echo, args=(theirs, number + 10))
+    process.start()
+    times = []
+    for _ in range(number + 10):
+        start = time.perf_counter()
+        turn(ours)
+        times.append(time.perf_counter() - start)
+    process.join()
+    return statistics.median(times[10:]) * 1e6
+
+
+def pipe_objects(module, number):
+    """Objects there and back."""
+    def turn(connection):
+        connection.send((1, 'abc', 2.5))
+        connection.recv()
+
+    return pipe_round_trip(module, number, echo_objects, turn)
+
+
+def pipe_bytes(module, number):
+    """Sixteen bytes there and back."""
+    def turn(connection):
+        connection.send_bytes(b'x' * 16)
+        connection.recv_bytes()
+
+    return pipe_round_trip(module, number, echo_bytes, turn)
 
 
 def queue_round_trip(module, number):
@@ -296,6 +380,12 @@ BENCHES = (
     (queue_stream, 'Python Queue, 100 bytes, 1 to 1', 'messages/s', 100_000, 20_000, STDLIB, None),
     (simple_queue_stream, 'Python SimpleQueue, 100 bytes, 1 to 1', 'messages/s',
      100_000, 20_000, STDLIB, None),
+    (tuple_stream, 'Python SimpleQueue, small tuples, 1 to 1', 'messages/s',
+     100_000, 20_000, STDLIB, 5.0),
+    (together_stream, 'Python put_many and get_many, 100 tuples at a time, 1 to 1', 'messages/s',
+     100_000, 20_000, STDLIB + ', one by one', 8.0),
+    (pipe_objects, 'Python Pipe, a tuple there and back', 'us', 5_000, 1_000, STDLIB, None),
+    (pipe_bytes, 'Python Pipe, 16 bytes there and back', 'us', 5_000, 1_000, STDLIB, None),
     (queue_round_trip, 'Python SimpleQueue, round trip', 'us', 5_000, 1_000, STDLIB, None),
     (process_start, 'Python Process start+join, small parent', 'ms', 20, 5,
      STDLIB + ' forkserver', 4.0),

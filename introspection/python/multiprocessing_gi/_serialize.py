@@ -45,14 +45,16 @@ class _Pickler(pickle.Pickler):
     dispatch_table = copyreg.dispatch_table
 
 
+# How many reducers there were when they were last looked at: none is ever removed.
 _seen = None
 _plain = False
+_copyreg_table = copyreg.dispatch_table
 
 
 def _look_at_reducers():
     """Takes over what was registered in the meantime."""
     global _seen, _plain
-    _seen = len(_reducers) + len(_own_reducers), len(copyreg.dispatch_table)
+    _seen = len(_reducers) + len(_own_reducers) + len(_copyreg_table)
     _plain = _PLAIN_TYPES.issuperset(_own_reducers) and _PLAIN_TYPES.issuperset(_reducers)
     _Pickler.dispatch_table = {**copyreg.dispatch_table, **_reducers, **_own_reducers}
 
@@ -70,7 +72,7 @@ def reduce_elsewhere(obj):
 
 def dumps(obj):
     """Pickles with the reducers that were registered with ForkingPickler."""
-    if _seen != (len(_reducers) + len(_own_reducers), len(copyreg.dispatch_table)):
+    if _seen != len(_reducers) + len(_own_reducers) + len(_copyreg_table):
         _look_at_reducers()
     before = _offers
     try:
@@ -90,7 +92,7 @@ def dumps(obj):
 
 def dump_all(objs):
     """The pickles of a sequence of objects."""
-    if _seen != (len(_reducers) + len(_own_reducers), len(copyreg.dispatch_table)):
+    if _seen != len(_reducers) + len(_own_reducers) + len(_copyreg_table):
         _look_at_reducers()
     if _plain:
         before = _offers

@@ -112,6 +112,9 @@ class Connection:
     def send_bytes(self, buf, offset=0, size=None):
         """Sends bytes, or size of them from offset on, as one message."""
         self._check_writable()
+        if type(buf) is bytes and offset == 0 and size is None:
+            self._send(buf)
+            return
         view = _view_of(buf)
         if not 0 <= offset <= len(view):
             raise ValueError(f"the offset {offset} is not within the {len(view)} bytes")
@@ -178,15 +181,22 @@ class Connection:
     # Sending.
 
     def _send(self, data):
-        size = len(data)
+        size, written = len(data), 0
         if size <= _JOIN_LIMIT:
             # Together: what is written at once is not interleaved, nor delayed by TCP.
-            pieces = [_HEADER.pack(size) + data]
+            piece = _HEADER.pack(size) + data
+            if signal.getsignal(signal.SIGPIPE) is not signal.SIG_DFL:
+                written = os.write(self._handle, piece)
+                if written == len(piece):
+                    return
+                piece = memoryview(piece)[written:]
+            pieces = [piece]
         elif size <= _MAX_SHORT:
             pieces = [_HEADER.pack(size), data]
         else:
             pieces = [_LONG_HEADER.pack(_LONG, size), data]
-        total = left = sum(map(len, pieces))
+        left = sum(map(len, pieces))
+        total = written + left
         try:
             while True:
                 written = self._write(pieces)

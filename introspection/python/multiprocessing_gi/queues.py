@@ -51,9 +51,8 @@ class _QueueBase(_primitives.Queue):
 
     __class_getitem__ = classmethod(types.GenericAlias)
 
-    def _send(self, obj, deadline):
-        """Puts the pickle of obj; False when there is no room in time."""
-        data = dumps(obj)
+    def _send_data(self, data, deadline):
+        """Puts a pickle; False when there is no room in time."""
         while not self._try_put(data, PICKLE):
             left = remaining_us(deadline)
             if left == 0:
@@ -180,7 +179,9 @@ class Queue(AsyncQueue, _QueueBase):
         """Puts obj; waits for room, for timeout seconds at most, else raises queue.Full."""
         if self._closed:
             self._check_open()
-        if not self._send(obj, deadline_after(timeout if block else 0)):
+        data = dumps(obj)
+        if not self._try_put(data, PICKLE) and \
+                not self._send_data(data, deadline_after(timeout if block else 0)):
             raise Full
 
     def get(self, block=True, timeout=None):
@@ -309,14 +310,20 @@ class SimpleQueue(_QueueBase):
 
     def put(self, obj):
         """Puts obj."""
-        self._check_open()
-        self._send(obj, None)
+        if self._closed:
+            self._check_open()
+        data = dumps(obj)
+        if not self._try_put(data, PICKLE):
+            self._send_data(data, None)
 
     def get(self):
         """Takes the next object; waits for one."""
-        self._check_open()
-        data, codec = self._receive(None)
-        return decode(data, codec)
+        if self._closed:
+            self._check_open()
+        data, codec = self._try_get()
+        if codec < 0:
+            data, codec = self._receive(None)
+        return loads(data) if codec == PICKLE else decode(data, codec)
 
     def empty(self):
         """Whether there is no item now."""
