@@ -17,6 +17,9 @@
 #include "../base/mp-clock-private.h"
 
 #define VOID_US (3 * MP_RING_CLAIM_REFRESH_US)
+/* Longer than this only a process keeps the lock that was stopped with it: then a
+ * claim is not worth that a timeout is missed. */
+#define LOCK_US (10 * 1000)
 #define TOKEN_BITS 22 /* of a thread's id */
 
 guint32
@@ -69,8 +72,7 @@ gboolean
 mp_ring_claim (MpRing *self, const MpRingNeed *need)
 {
   MpRingShared *shared = self->shared;
-  MpMicroLockResult result =
-    mp_micro_lock_acquire (&shared->put_lock, mp_deadline_new (MP_RING_CLAIM_REFRESH_US));
+  MpMicroLockResult result = mp_micro_lock_acquire (&shared->put_lock, mp_deadline_new (LOCK_US));
   gboolean ours;
 
   if (result != MP_MICRO_LOCK_ACQUIRED && result != MP_MICRO_LOCK_OWNER_DIED)
@@ -102,7 +104,7 @@ mp_ring_unclaim (MpRing *self, const MpRingNeed *need)
       atomic_load_explicit (&shared->claim_token, memory_order_relaxed) != need->token)
     return;
   do
-    result = mp_micro_lock_acquire (&shared->put_lock, mp_deadline_new (VOID_US));
+    result = mp_micro_lock_acquire (&shared->put_lock, mp_deadline_new (LOCK_US));
   while (result == MP_MICRO_LOCK_INTERRUPTED);
   /* Else it becomes void by itself. */
   if (result == MP_MICRO_LOCK_TIMED_OUT)

@@ -42,7 +42,10 @@ ring_source_prepare (GSource *source, int *timeout)
   RingSource *self = (RingSource *) source;
   gboolean ready = ring_source_look (self, FALSE);
 
-  *timeout = self->poll.events != 0 ? FALLBACK_MS : LOOK_MS;
+  if (self->poll.events == 0)
+    *timeout = LOOK_MS;
+  else
+    *timeout = mp_ring_has_claim (self->ring) ? MP_RING_CLAIM_REFRESH_US / 1000 : FALLBACK_MS;
   return ready;
 }
 
