@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+/* A queue beside whatever else carries messages between processes and can sleep
+ * meanwhile, at many sizes and from one or several to one or several, in turns;
+ * and what a put and a get cost when much or little is in the queue. */
+
+#include "libmp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mqueue.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench-peers.h"
+
+#define MAX_SIDE 8
+#define MAX_PEERS 6
+#define MAX_ROUNDS 7
+/* All that can have a bound have the same: about so many bytes, as they stay in the
+ * caches of the processors. */
+#define CAPACITY (512 * 1024)
+#define MIN_MESSAGES 4
+#define MAX_MESSAGES 4096
+#define MQ_MESSAGES 10
+#define MQ_SIZE 8192
+
+static guint n_rounds = 5;
+static double seconds_per_try = 0.08;
+
+static double
+now (void)
+{
+  return (double) g_get_monotonic_time () / G_USEC_PER_SEC;
+}
+
+/* The queue */
+
+static void *
+queue_open (gsize size, guint n_messages)
+{
+  return mp_queue_new (0, n_messages * (((guint64) size + 7) / 8 * 8 + 8), NULL);
+}
+
+static void
+queue_put (void *self, const void *data, gsize size)
+{
+  if (!mp_queue_put_payload (self, data, size, MP_CODEC_RAW, -1, NULL, NULL))
+    g_error ("The put failed");
+}
+
+static void
+queue_get (void *self, void *data, gsize size)
+{
+  gsize length;
+  guint codec;
+
+  if (mp_queue_get_payload (self, -1, &length, &codec, NULL, NULL) == NULL)
+    g_error ("The get failed");
+}
+
+static const BenchPeer queue_peer = {
+  "libmp", 0, queue_open, queue_put, queue_get, g_object_unref
+};
+
+/* Pipes and sockets */
+
+typedef struct
+{
+  int in, out;
+} Fds;
+
+static void *
+fds_open (int result, const int *fds)
+{
+  Fds *self;
+
+  if (result != 0)
+    return NULL;
+  self = g_new (Fds, 1);
+  *self = (Fds){ .in = fds[0], .out = fds[1] };
+  return self;
+}
+
+static void *
+pipe_open (gsize size, guint n_messages)
+{
+  int fds[2];
+
+  return fds_open (pipe2 (fds, O_CLOEXEC), fds);
+}
+
+static void *
+packets_open (gsize size, guint n_messages)
+{
+  int fds[2];
+
+  return fds_open (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), fds);
+}
+
+static void
+fds_put (void *self, const void *data, gsize size)
+{
+  if (write (((Fds *) self)->out, data, size) != (gssize) size)
+    g_error ("The write failed: %s", g_strerror (errno));
+}
+
+static void
+fds_get (void *self, void *data, gsize size)
+{
+  if (read (((Fds *) self)->in, data, size) != (gssize) size)
+    g_error ("The read failed: %s", g_strerror (errno));
+}
+
+static void
+fds_close (void *self)
+{
+  close (((Fds *) self)->in);
+  close (((Fds *) self)->out);
+  g_free (self);
+}
+
+/* Up to PIPE_BUF what several write comes out in one piece; packets are bounded by
+ * the buffer of a socket. */
+static const BenchPeer pipe_peer = { "pipe", 4096, pipe_open, fds_put, fds_get, fds_close };
+static const BenchPeer packets_peer = { "socketpair", 131072,  packets_open,
+                                        fds_put,      fds_get, fds_close };
+
+/* POSIX message queues */
+
+static void *
+mq_peer_open (gsize size, guint n_messages)
+{
+  g_autofree char *name = g_strdup_printf ("/libmp-bench-%d", getpid ());
+  struct mq_attr attributes = { .mq_maxmsg = MQ_MESSAGES, .mq_msgsize = (long) size };
+  mqd_t queue = mq_open (name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
+
+  if (queue == (mqd_t) -1)
+    return NULL;
+  mq_unlink (name);
+  return g_memdup2 (&queue, sizeof queue);
+}
+
+static void
+mq_peer_put (void *self, const void *data, gsize size)
+{
+  if (mq_send (*(mqd_t *) self, data, size, 0) != 0)
+    g_error ("mq_send failed: %s", g_strerror (errno));
+}
+
+static void
+mq_peer_get (void *self, void *data, gsize size)
+{
+  if (mq_receive (*(mqd_t *) self, data, size, NULL) != (gssize) size)
+    g_error ("mq_receive failed: %s", g_strerror (errno));
+}
+
+static void
+mq_peer_close (void *self)
+{
+  mq_close (*(mqd_t *) self);
+  g_free (self);
+}
+
+static const BenchPeer mq_peer = { "mq",        MQ_SIZE,     mq_peer_open,
+                                   mq_peer_put, mq_peer_get, mq_peer_close };
+
+static const BenchPeer *const peers[] = {
+  &queue_peer,       &pipe_peer, &packets_peer, &mq_peer,
+#ifdef HAVE_BOOST
+  &bench_peer_boost,
+#endif
+};
+
+/* Streams */
+
+typedef struct
+{
+  const BenchPeer *peer;
+  void *way;
+  gsize size;
+  guint64 n;
+} Job;
+
+static void
+run_putter (const Job *job)
+{
+  g_autofree guint8 *data = g_malloc0 (job->size);
+
+  for (guint64 i = 0; i < job->n; i++)
+    job->peer->put (job->way, data, job->size);
+}
+
+static void
+run_getter (const Job *job)
+{
+  g_autofree guint8 *data = g_malloc0 (job->size);
+
+  for (guint64 i = 0; i < job->n; i++)
+    job->peer->get (job->way, data, job->size);
+}
+
+static pid_t
+start (void (*body) (const Job *job), const Job *job)
+{
+  pid_t parent = getpid (), pid;
+
+  fflush (NULL);
+  pid = fork ();
+  if (pid == 0)
+    {
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid () == parent)
+        body (job);
+      _exit (0);
+    }
+  if (pid < 0)
+    g_error ("No process");
+  return pid;
+}
+
+static void
+join (pid_t pid)
+{
+  int status;
+
+  if (waitpid (pid, &status, 0) != pid || status != 0)
+    g_error ("A process failed");
+}
+
+/* Seconds for @n messages; 0 if the peer cannot carry them. */
+static double
+time_stream (const BenchPeer *peer, gsize size, guint n_putters, guint n_getters, guint64 n)
+{
+  Job put = { .peer = peer, .size = size, .n = n / n_putters }, get = put;
+  pid_t pids[2 * MAX_SIDE];
+  double start_time;
+
+  put.way = peer->open (size, (guint) CLAMP (CAPACITY / size, MIN_MESSAGES, MAX_MESSAGES));
+  if (put.way == NULL)
+    return 0;
+  get.way = put.way;
+  get.n = put.n * n_putters / n_getters;
+  start_time = now ();
+  for (guint i = 0; i < n_getters; i++)
+    pids[i] = start (run_getter, &get);
+  for (guint i = 0; i < n_putters; i++)
+    pids[n_getters + i] = start (run_putter, &put);
+  for (guint i = 0; i < n_putters + n_getters; i++)
+    join (pids[i]);
+  start_time = now () - start_time;
+  peer->close (put.way);
+  return start_time;
+}
+
+/* A multiple of what the numbers of processes divide, that takes about a try's time. */
+static guint64
+find_number (const BenchPeer *peer, gsize size, guint n_putters, guint n_getters)
+{
+  guint64 n = 64;
+
+  for (;;)
+    {
+      double seconds = time_stream (peer, size, n_putters, n_getters, n);
+
+      if (seconds == 0)
+        return 0;
+      if (seconds > seconds_per_try / 3)
+        return MAX ((guint64) ((double) n * seconds_per_try / seconds) / 64 * 64, 64);
+      n *= 4;
+    }
+}
+
+static int
+compare_doubles (gconstpointer a, gconstpointer b)
+{
+  const double x = *(const double *) a, y = *(const double *) b;
+
+  return x < y ? -1 : x > y;
+}
+
+static double
+take_median (double *values)
+{
+  qsort (values, n_rounds, sizeof *values, compare_doubles);
+  return values[n_rounds / 2];
+}
+
+static void
+bench_stream (gsize size, guint n_putters, guint n_getters, double target)
+{
+  double rates[MAX_PEERS][MAX_ROUNDS], medians[MAX_PEERS] = { 0 };
+  guint64 numbers[MAX_PEERS] = { 0 };
+  gsize best = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
+    if (peers[i]->max_size == 0 || size <= peers[i]->max_size)
+      numbers[i] = find_number (peers[i], size, n_putters, n_getters);
+  for (guint round = 0; round < n_rounds; round++)
+    for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
+      if (numbers[i] != 0)
+        rates[i][round] =
+          (double) numbers[i] / time_stream (peers[i], size, n_putters, n_getters, numbers[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
+    {
+      if (numbers[i] == 0)
+        continue;
+      medians[i] = take_median (rates[i]);
+      if (i > 0 && (best == 0 || medians[i] > medians[best]))
+        best = i;
+    }
+  printf ("{\"name\": \"channel, %zu B, %u to %u\", \"value\": %.6g, \"unit\": \"messages/s\"",
+          size,
+          n_putters,
+          n_getters,
+          medians[0]);
+  if (best != 0)
+    printf (", \"peer\": \"%s\", \"peer_value\": %.6g, \"target_ratio\": %g",
+            peers[best]->name,
+            medians[best],
+            target);
+  for (gsize i = 1; i < G_N_ELEMENTS (peers); i++)
+    if (numbers[i] != 0)
+      printf (", \"%s\": %.6g", peers[i]->name, medians[i]);
+  printf ("}\n");
+  fflush (stdout);
+}
+
+/* Nanoseconds for a put and a get with so many messages in the queue. */
+static double
+time_pair (guint depth, guint n)
+{
+  g_autoptr (MpQueue) queue = mp_queue_new (0, 0, NULL);
+  guint8 data[16] = { 0 };
+  double start_time;
+
+  for (guint i = 0; i < depth; i++)
+    queue_put (queue, data, sizeof data);
+  start_time = now ();
+  for (guint i = 0; i < n; i++)
+    {
+      queue_put (queue, data, sizeof data);
+      queue_get (queue, data, sizeof data);
+    }
+  return (now () - start_time) / n * 1e9;
+}
+
+static void
+bench_depth (guint n)
+{
+  const guint depths[] = { 10, 1000, 100000, 1000000 };
+  double times[G_N_ELEMENTS (depths)][MAX_ROUNDS];
+
+  for (guint round = 0; round < n_rounds; round++)
+    for (gsize i = 0; i < G_N_ELEMENTS (depths); i++)
+      times[i][round] = time_pair (depths[i], n);
+  for (gsize i = 0; i < G_N_ELEMENTS (depths); i++)
+    {
+      printf ("{\"name\": \"queue put + get, 16 B, %u in it\", \"value\": %.6g, \"unit\": \"ns\"",
+              depths[i],
+              take_median (times[i]));
+      if (i > 0)
+        printf (", \"peer\": \"%u in it\", \"peer_value\": %.6g, \"target_ratio\": 0.77",
+                depths[0],
+                times[0][n_rounds / 2]);
+      printf ("}\n");
+    }
+  fflush (stdout);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const struct
+  {
+    gsize size;
+    double target;
+  } sizes[] = { { 16, 2 }, { 100, 2 }, { 1024, 1.5 }, { 65536, 1 }, { 1048576, 1 } };
+  static const guint shapes[][2] = { { 1, 1 }, { 4, 4 }, { 1, 8 } };
+  gboolean quick = argc > 1 && g_str_equal (argv[1], "--quick");
+
+  if (quick)
+    {
+      n_rounds = 3;
+      seconds_per_try = 0.02;
+    }
+#ifndef HAVE_BOOST
+  fprintf (stderr, "Without boost: it was not there when this was built\n");
+#endif
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
+    for (gsize j = 0; j < G_N_ELEMENTS (shapes); j++)
+      bench_stream (sizes[i].size, shapes[j][0], shapes[j][1], sizes[i].target);
+  bench_depth (quick ? 100000 : 1000000);
+  return 0;
+}
