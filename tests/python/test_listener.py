@@ -192,6 +192,30 @@ class TestListener(unittest.TestCase):
             with self.assertRaisesRegex(TimeoutError, '0.1 seconds'):
                 connection.Client(listener.address, authkey=KEY, timeout=0.1)
 
+    def test_full_backlog(self):
+        with connection.Listener(backlog=0) as listener:
+            waiting = []
+            while True:
+                sock = socket.socket(socket.AF_UNIX)
+                self.addCleanup(sock.close)
+                sock.setblocking(False)
+                try:
+                    sock.connect(listener.address)
+                except BlockingIOError:
+                    break
+                waiting.append(sock)
+            for timeout in (0, 0.1):
+                start = time.monotonic()
+                with self.assertRaisesRegex(TimeoutError, f'connected in {timeout} seconds'):
+                    connection.Client(listener.address, timeout=timeout)
+                self.assertGreaterEqual(time.monotonic() - start, timeout)
+            client = in_thread(connection.Client, listener.address, timeout=20)
+            for _ in waiting:
+                listener.accept().close()
+            with listener.accept(timeout=20) as server, client() as conn:
+                conn.send('x')
+                self.assertEqual(server.recv(), 'x')
+
     def test_default_timeout_of_sockets(self):
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(0.01)
@@ -300,6 +324,66 @@ class TestHandshake(unittest.TestCase):
                          '264a416e6bf8fbca704dd80d6acd61c2')
         slow.send(struct.pack('!i', 9) + b'#WELCOME#')
         accept().close()
+
+    def test_many_threads(self):
+        # Some of them take clients in whom others then go on with.
+        def accept():
+            for _ in range(25):
+                with self.listener.accept(timeout=20) as server:
+                    server.send(server.recv())
+
+        def connect(number):
+            for at in range(25):
+                with connection.Client(self.listener.address, authkey=KEY, timeout=20) as conn:
+                    conn.send((number, at))
+                    self.assertEqual(conn.recv(), (number, at))
+
+        waits = [in_thread(accept) for _ in range(4)]
+        waits += [in_thread(connect, number) for number in range(4)]
+        for wait in waits:
+            wait()
+
+    def test_threads_that_do_not_wait(self):
+        accept = in_thread(self.listener.accept, timeout=20)
+        self.connect().recv(1)
+        for timeout in (0, 0.05):
+            with self.assertRaisesRegex(TimeoutError, f'{timeout} seconds'):
+                self.listener.accept(timeout=timeout)
+        client = connection.Client(self.listener.address, authkey=KEY, timeout=20)
+        accept().close()
+        client.close()
+
+    def test_forked_servers(self):
+        def serve():
+            with self.listener.accept(timeout=20) as server:
+                server.send(os.getpid())
+
+        # A handshake has begun, and a thread is accepting, when the children are made.
+        served = in_thread(serve)
+        self.connect().recv(1)
+        pids = []
+        for _ in range(2):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    while True:
+                        serve()
+                finally:
+                    os._exit(1)
+            pids.append(pid)
+        seen = set()
+        try:
+            while not seen.issuperset(pids):
+                with connection.Client(self.listener.address, authkey=KEY, timeout=20) as conn:
+                    seen.add(conn.recv())
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        if os.getpid() not in seen:
+            with connection.Client(self.listener.address, authkey=KEY, timeout=20) as conn:
+                self.assertEqual(conn.recv(), os.getpid())
+        served()
 
     def test_flooding_ones(self):
         for data in (b'\0\0\1\1', b'\xff\xff\xff\xff' + b'\x7f' * 8, b'\x80\0\0\0',

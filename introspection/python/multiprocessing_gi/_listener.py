@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import tempfile
+import threading
 import time
 
 from . import _authentication as authentication, util
@@ -32,6 +33,10 @@ if hasattr(socket, "AF_UNIX"):
 HANDSHAKE_TIMEOUT = 20.0
 # So many may be on their way to that; the oldest gives way.
 _MAX_PENDING = 128
+
+# A path whose backlog is full is tried again after so many seconds: the system does not say
+# when there is room.
+_BACKLOG_PAUSE = 0.005
 
 _HEADER = struct.Struct("!i")
 
@@ -170,7 +175,8 @@ class Listener:
     address is a path, a name in the abstract namespace (beginning with a zero character),
     or (host, port); None: any that is free. family is AF_UNIX, AF_INET or AF_INET6. With an
     authkey, bytes, clients have to show that they have the same, within handshake_timeout
-    seconds.
+    seconds. Several threads, and the processes that are forked with a listener, may accept
+    at the same time.
     """
 
     _socket = None
@@ -186,6 +192,10 @@ class Listener:
         self._authkey = authkey
         self._handshake_timeout = handshake_timeout
         self._pending = []
+        # One thread goes through the handshakes of all; when it has a connection to give,
+        # the next one finds the others where they are. A signal handler may accept, too.
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
         self._last_accepted = None
         self._unlink = None
         self._socket = self._bind(address, family, backlog)
@@ -232,11 +242,22 @@ class Listener:
         nobody has come in time, it is a TimeoutError, which is an OSError.
         """
         deadline = _deadline_of(timeout)
+        if self._authkey is None:
+            return self._accept(_take, deadline, timeout)
+        self._leave_to_parent()
+        if not self._lock.acquire(timeout=-1 if timeout is None else max(0, timeout)):
+            raise TimeoutError(f"no client in {timeout} seconds")
+        try:
+            return self._accept(self._authenticate, deadline, timeout)
+        finally:
+            self._lock.release()
+
+    def _accept(self, take, deadline, timeout):
         while True:
             listening = self._socket
             if listening is None:
                 raise OSError("listener is closed")
-            done = _take(listening) if self._authkey is None else self._authenticate(listening)
+            done = take(listening)
             if done is not None:
                 sock, self._last_accepted = done
                 sock.setblocking(True)
@@ -244,6 +265,14 @@ class Listener:
             ready = self._wait(listening, deadline)
             if not ready and deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"no client in {timeout} seconds")
+
+    def _leave_to_parent(self):
+        """In a forked child: the handshakes that have begun, and the lock, are the parent's."""
+        if self._pid != os.getpid():
+            self._lock = threading.RLock()
+            for pending in list(self._pending):
+                self._drop(pending)
+            self._pid = os.getpid()
 
     def _authenticate(self, listening):
         """The same as _take() for one that has the key."""
@@ -270,7 +299,9 @@ class Listener:
         return None
 
     def _drop(self, pending):
-        self._pending.remove(pending)
+        # Another thread may be closing the listener.
+        if pending in self._pending:
+            self._pending.remove(pending)
         pending[0].sock.close()
 
     def _wait(self, listening, deadline):
@@ -306,8 +337,7 @@ def Client(address, family=None, authkey=None, *, timeout=None):
     deadline = _deadline_of(timeout)
     sock = socket.socket(getattr(socket, family))
     try:
-        sock.settimeout(timeout)
-        sock.connect(address)
+        _connect_until(sock, address, deadline, timeout)
         if authkey is not None:
             _finish(_Handshake(sock, authentication.join(authkey), deadline), timeout)
         sock.setblocking(True)
@@ -315,6 +345,25 @@ def Client(address, family=None, authkey=None, *, timeout=None):
         sock.close()
         raise
     return Connection(sock.detach())
+
+
+def _connect_until(sock, address, deadline, timeout):
+    # Without a deadline it is the system that waits for room in the backlog.
+    sock.settimeout(None)
+    if deadline is None:
+        sock.connect(address)
+        return
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            # Zero would mean not to wait for the network at all.
+            sock.settimeout(max(left, 0.001))
+            sock.connect(address)
+            return
+        except BlockingIOError:
+            if left <= 0:
+                raise TimeoutError(f"not connected in {timeout} seconds") from None
+            time.sleep(min(left, _BACKLOG_PAUSE))
 
 
 def _finish(handshake, timeout):
