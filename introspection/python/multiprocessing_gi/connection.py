@@ -16,6 +16,8 @@ import signal
 import socket
 import struct
 import time
+# That of signal makes an enumeration's member of it, which takes as long as a system call.
+from _signal import getsignal
 
 from ._raw import BufferTooShort
 from ._serialize import dumps, loads
@@ -24,8 +26,10 @@ __all__ = ["Client", "Connection", "Listener", "Pipe", "answer_challenge",
            "deliver_challenge", "wait"]
 
 _HEADER, _LONG_HEADER = struct.Struct("!i"), struct.Struct("!iQ")
+_PACK = _HEADER.pack
 _LENGTH, _LONG_LENGTH = _HEADER.unpack, struct.Struct("!Q").unpack
 _MAX_SHORT, _LONG, _MAX_LONG = 2**31 - 1, -1, 2**63 - 1
+_SIGPIPE, _SIG_DFL = int(signal.SIGPIPE), int(signal.SIG_DFL)
 # Up to here header and payload are one piece of memory.
 _JOIN_LIMIT = 16384
 # No more is asked for at once: a length that is a lie costs no memory.
@@ -184,23 +188,15 @@ class Connection:
         size, written = len(data), 0
         if size <= _JOIN_LIMIT:
             # Together: what is written at once is not interleaved, nor delayed by TCP.
-            piece = _HEADER.pack(size) + data
-            if signal.getsignal(signal.SIGPIPE) is not signal.SIG_DFL:
-                written = os.write(self._handle, piece)
-                if written == len(piece):
-                    return
-                piece = memoryview(piece)[written:]
-            pieces = [piece]
+            pieces = [_PACK(size) + data]
         elif size <= _MAX_SHORT:
             pieces = [_HEADER.pack(size), data]
         else:
             pieces = [_LONG_HEADER.pack(_LONG, size), data]
-        left = sum(map(len, pieces))
-        total = written + left
+        total = left = size + (_HEADER.size if size <= _MAX_SHORT else _LONG_HEADER.size)
         try:
             while True:
-                written = self._write(pieces)
-                left -= written
+                left -= (written := self._write(pieces))
                 if left == 0:
                     return
                 pieces = _after(pieces, written)
@@ -215,7 +211,7 @@ class Connection:
             raise
 
     def _write(self, pieces):
-        if signal.getsignal(signal.SIGPIPE) is not signal.SIG_DFL:
+        if getsignal(_SIGPIPE) != _SIG_DFL:
             return os.writev(self._handle, pieces)
         # The end of the peer must be an error here, not the end of this process.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
@@ -238,6 +234,15 @@ class Connection:
         if self._size == _LONG:
             self._size, = _LONG_LENGTH(self._read(8))
         size = self._size
+        if 0 < size <= _CHUNK and not self._begun and (maxlength is None or size <= maxlength):
+            # Nearly every message is there as a whole.
+            data = os.read(self._handle, size)
+            if len(data) == size:
+                self._size = None
+                return data
+            if not data:
+                self._end()
+            self._begun = bytearray(data)
         if not 0 <= size <= (_MAX_LONG if maxlength is None else min(maxlength, _MAX_LONG)):
             self._refuse()
         data = self._read(size)
