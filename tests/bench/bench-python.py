@@ -219,6 +219,51 @@ def queue_round_trip(module, number):
     return statistics.median(times[10:]) * 1e6
 
 
+def connection_turn(module, number, send, receive, message):
+    """Nanoseconds of processor time to send a message into a pipe and receive it."""
+    one, other = module.Pipe()
+    with one, other:
+        sending, receiving = getattr(one, send), getattr(other, receive)
+
+        def turn(count):
+            for _ in range(count):
+                sending(message)
+                receiving()
+
+        return per_turn(turn, number)
+
+
+def connection_objects(module, number):
+    """A small object, sent and received."""
+    return connection_turn(module, number, 'send', 'recv', b'x' * 100)
+
+
+def connection_bytes(module, number):
+    """100 bytes, sent and received."""
+    return connection_turn(module, number, 'send_bytes', 'recv_bytes', b'x' * 100)
+
+
+def send_back(connection, number):
+    """Send every message back."""
+    for _ in range(number):
+        connection.send(connection.recv())
+
+
+def connection_round_trip(module, number):
+    """Median microseconds to another process and back, through a Pipe."""
+    one, other = module.Pipe()
+    process = module.Process(target=send_back, args=(other, number + 10))
+    process.start()
+    times = []
+    for i in range(number + 10):
+        start = time.perf_counter()
+        one.send(i)
+        one.recv()
+        times.append(time.perf_counter() - start)
+    process.join()
+    return statistics.median(times[10:]) * 1e6
+
+
 def process_life(context, number):
     """Median milliseconds to start a process that does nothing and join it."""
     times = []
@@ -387,6 +432,10 @@ BENCHES = (
     (pipe_objects, 'Python Pipe, a tuple there and back', 'us', 5_000, 1_000, STDLIB, None),
     (pipe_bytes, 'Python Pipe, 16 bytes there and back', 'us', 5_000, 1_000, STDLIB, None),
     (queue_round_trip, 'Python SimpleQueue, round trip', 'us', 5_000, 1_000, STDLIB, None),
+    (connection_objects, 'Python Pipe, send+recv', 'ns', 100_000, 20_000, STDLIB, 1.0),
+    (connection_bytes, 'Python Pipe, send_bytes+recv_bytes, 100 bytes', 'ns', 100_000, 20_000,
+     STDLIB, 1.0),
+    (connection_round_trip, 'Python Pipe, round trip', 'us', 5_000, 1_000, STDLIB, 1.0),
     (process_start, 'Python Process start+join, small parent', 'ms', 20, 5,
      STDLIB + ' forkserver', 4.0),
     (process_start_big, 'Python Process start+join, 512 MiB parent', 'ms', 20, 5,
