@@ -64,18 +64,6 @@ def echo(incoming, outgoing, number):
         outgoing.put(incoming.get())
 
 
-def echo_objects(connection, number):
-    """Send every object back."""
-    for _ in range(number):
-        connection.send(connection.recv())
-
-
-def echo_bytes(connection, number):
-    """Send all bytes back."""
-    for _ in range(number):
-        connection.send_bytes(connection.recv_bytes())
-
-
 def pool_rate(module, number, run):
     """Tasks a second of run(pool, range(number)), in a pool that is warm."""
     with module.Pool(WORKERS) as pool:
@@ -170,38 +158,6 @@ def together_stream(module, number):
     seconds = time.perf_counter() - start
     process.join()
     return number / seconds
-
-
-def pipe_round_trip(module, number, echo, turn):
-    """Median microseconds of a turn with another process at the end of a Pipe."""
-    ours, theirs = module.Pipe()
-    process = module.Process(target=echo, args=(theirs, number + 10))
-    process.start()
-    times = []
-    for _ in range(number + 10):
-        start = time.perf_counter()
-        turn(ours)
-        times.append(time.perf_counter() - start)
-    process.join()
-    return statistics.median(times[10:]) * 1e6
-
-
-def pipe_objects(module, number):
-    """Objects there and back."""
-    def turn(connection):
-        connection.send((1, 'abc', 2.5))
-        connection.recv()
-
-    return pipe_round_trip(module, number, echo_objects, turn)
-
-
-def pipe_bytes(module, number):
-    """Sixteen bytes there and back."""
-    def turn(connection):
-        connection.send_bytes(b'x' * 16)
-        connection.recv_bytes()
-
-    return pipe_round_trip(module, number, echo_bytes, turn)
 
 
 def queue_round_trip(module, number):
@@ -429,8 +385,6 @@ BENCHES = (
      100_000, 20_000, STDLIB, 5.0),
     (together_stream, 'Python put_many and get_many, 100 tuples at a time, 1 to 1', 'messages/s',
      100_000, 20_000, STDLIB + ', one by one', 8.0),
-    (pipe_objects, 'Python Pipe, a tuple there and back', 'us', 5_000, 1_000, STDLIB, None),
-    (pipe_bytes, 'Python Pipe, 16 bytes there and back', 'us', 5_000, 1_000, STDLIB, None),
     (queue_round_trip, 'Python SimpleQueue, round trip', 'us', 5_000, 1_000, STDLIB, None),
     (connection_objects, 'Python Pipe, send+recv', 'ns', 100_000, 20_000, STDLIB, 1.0),
     (connection_bytes, 'Python Pipe, send_bytes+recv_bytes, 100 bytes', 'ns', 100_000, 20_000,

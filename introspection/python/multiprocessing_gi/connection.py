@@ -185,7 +185,7 @@ class Connection:
     # Sending.
 
     def _send(self, data):
-        size, written = len(data), 0
+        size = len(data)
         if size <= _JOIN_LIMIT:
             # Together: what is written at once is not interleaved, nor delayed by TCP.
             pieces = [_PACK(size) + data]
