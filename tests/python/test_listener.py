@@ -15,9 +15,10 @@ import sys
 import threading
 import time
 import unittest
+import unittest.mock
 
 import multiprocessing_gi as mp
-from multiprocessing_gi import connection, reduction
+from multiprocessing_gi import _authentication, _listener, connection, reduction
 
 import tasks
 
@@ -295,6 +296,33 @@ class TestHandshake(unittest.TestCase):
         with self.assertRaisesRegex(mp.AuthenticationError, 'rejected'):
             client()
         self.assert_still_works()
+
+    def test_interrupted(self):
+        # An exception in the midst of a handshake lets nobody in, whoever asks again.
+        for name in ('_verify', '_mac'):
+            with self.subTest(name):
+                client = self.connect()
+                accept = in_thread(self.listener.accept, timeout=10)
+                self.assertEqual(len(client.recv(63, socket.MSG_WAITALL)), 63)
+                with unittest.mock.patch.object(_authentication, name,
+                                                side_effect=ZeroDivisionError):
+                    client.sendall(struct.pack('!i', 40) + b'{sha256}' + bytes(32))
+                    self.assertRaises(ZeroDivisionError, accept)
+                try:
+                    client.sendall(struct.pack('!i', 5) + b'hello')
+                except BrokenPipeError:
+                    pass
+                with self.assertRaises(TimeoutError):
+                    self.listener.accept(timeout=0.1)
+                self.assert_still_works()
+
+    def test_interrupted_steps(self):
+        steps = _authentication.serve(KEY)
+        handshake = _listener._Handshake(self.connect(), steps, None)
+        self.assertRaises(ZeroDivisionError, steps.throw, ZeroDivisionError)
+        handshake._outgoing = handshake._incoming = b''
+        handshake._size = 0
+        self.assertRaises(mp.AuthenticationError, handshake.advance)
 
     def test_silent_ones(self):
         silent = [self.connect() for _ in range(1)]

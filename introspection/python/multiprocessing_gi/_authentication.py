@@ -44,15 +44,17 @@ def answer_challenge(connection, authkey):
 
 
 def serve(authkey):
-    """The steps of the end that listens."""
+    """The steps of the end that listens; True when both ends have shown the key."""
     yield from deliver(authkey)
     yield from answer(authkey)
+    return True
 
 
 def join(authkey):
-    """The steps of the end that connects."""
+    """The steps of the end that connects; True as above."""
     yield from answer(authkey)
     yield from deliver(authkey)
+    return True
 
 
 def deliver(authkey, digest_name="sha256"):

@@ -121,7 +121,10 @@ class _Handshake:
                 self._receive()
         except BlockingIOError:
             return False
-        except StopIteration:
+        except StopIteration as end:
+            # Steps that an exception has ended, such as a signal handler's, have no value.
+            if end.value is not True:
+                raise AuthenticationError("the handshake was interrupted") from None
             # The last step may still have to be sent.
             self._steps = None
             return self.advance()
@@ -296,6 +299,10 @@ class Listener:
                 raise
             except (EOFError, OSError):
                 self._drop(pending)
+            except BaseException:
+                # A signal handler's: where the handshake stands is not known any more.
+                self._drop(pending)
+                raise
         return None
 
     def _drop(self, pending):
