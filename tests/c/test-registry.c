@@ -236,9 +236,9 @@ test_fork_keeps (Fixture *self, gconstpointer data)
       g_clear_object (&memory);
       tell (self->go[1]);
       g_assert_true (hear (self->ready[0]));
-      while (resolves ("name"))
+      /* The last of them says so before it ends; looking takes away what it leaves. */
+      while (resolves ("name") || count_files (self->folder) > 0)
         g_thread_yield ();
-      g_assert_cmpuint (count_files (self->folder), ==, 0);
     }
 }
 
