@@ -164,6 +164,7 @@ submit_call (MpServicePool *self,
                                  function,
                                  g_variant_new_array (G_VARIANT_TYPE_VARIANT, &item, 1),
                                  1,
+                                 NULL,
                                  error);
 }
 
@@ -350,7 +351,7 @@ handle_map (MpDBusPool *dbus_pool,
   if (identity != NULL)
     {
       g_variant_dict_lookup (options, "chunk-size", "u", &chunk_size);
-      job = mp_pool_submit_map (self->pool, function, items, chunk_size, &error);
+      job = mp_pool_submit_map (self->pool, function, items, chunk_size, NULL, &error);
     }
   return answer_with_job (self,
                           invocation,
@@ -457,7 +458,7 @@ handle_run (MpDBusPool *dbus_pool,
     {
       g_autoptr (GVariant) command = build_command (argv, options);
 
-      job = mp_pool_submit (self->pool, "mp.command", command, &error);
+      job = mp_pool_submit (self->pool, "mp.command", command, NULL, &error);
     }
   return answer_with_job (self,
                           invocation,
@@ -561,7 +562,13 @@ handle_join (MpDBusPool *dbus_pool, GDBusMethodInvocation *invocation, GVariant 
 }
 
 static void
-worker_exited (MpPool *pool, int pid, int exit_code, gpointer user_data)
+worker_exited (MpPool *pool,
+               int pid,
+               int exit_code,
+               const char *limit,
+               guint64 job_id,
+               const char *function,
+               gpointer user_data)
 {
   MpServicePool *self = MP_SERVICE_POOL (user_data);
 

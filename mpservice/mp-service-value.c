@@ -229,6 +229,7 @@ mp_service_value_from_payload (GBytes *bytes, guint codec, GError **error)
     case MP_CODEC_JSON:
       return from_json_bytes (bytes, error);
     case MP_CODEC_PICKLE:
+    case MP_CODEC_PICKLE_BUFFERS:
       g_set_error_literal (error,
                            MP_ERROR,
                            MP_ERROR_NOT_SUPPORTED,

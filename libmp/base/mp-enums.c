@@ -8,7 +8,8 @@ G_DEFINE_ENUM_TYPE (MpCodec,
                     G_DEFINE_ENUM_VALUE (MP_CODEC_RAW, "raw"),
                     G_DEFINE_ENUM_VALUE (MP_CODEC_GVARIANT, "gvariant"),
                     G_DEFINE_ENUM_VALUE (MP_CODEC_PICKLE, "pickle"),
-                    G_DEFINE_ENUM_VALUE (MP_CODEC_JSON, "json"))
+                    G_DEFINE_ENUM_VALUE (MP_CODEC_JSON, "json"),
+                    G_DEFINE_ENUM_VALUE (MP_CODEC_PICKLE_BUFFERS, "pickle-buffers"))
 
 G_DEFINE_ENUM_TYPE (MpStartMethod,
                     mp_start_method,
@@ -20,7 +21,30 @@ G_DEFINE_ENUM_TYPE (MpRuntime,
                     mp_runtime,
                     G_DEFINE_ENUM_VALUE (MP_RUNTIME_NATIVE, "native"),
                     G_DEFINE_ENUM_VALUE (MP_RUNTIME_PYTHON, "python"),
-                    G_DEFINE_ENUM_VALUE (MP_RUNTIME_COMMAND, "command"))
+                    G_DEFINE_ENUM_VALUE (MP_RUNTIME_COMMAND, "command"),
+                    G_DEFINE_ENUM_VALUE (MP_RUNTIME_GJS, "gjs"),
+                    G_DEFINE_ENUM_VALUE (MP_RUNTIME_MODULE, "module"))
+
+G_DEFINE_ENUM_TYPE (MpLimit,
+                    mp_limit,
+                    G_DEFINE_ENUM_VALUE (MP_LIMIT_NONE, "none"),
+                    G_DEFINE_ENUM_VALUE (MP_LIMIT_MEMORY, "memory"),
+                    G_DEFINE_ENUM_VALUE (MP_LIMIT_ADDRESS_SPACE, "address-space"),
+                    G_DEFINE_ENUM_VALUE (MP_LIMIT_CPU_TIME, "cpu-time"),
+                    G_DEFINE_ENUM_VALUE (MP_LIMIT_FILES, "files"),
+                    G_DEFINE_ENUM_VALUE (MP_LIMIT_PROCESSES, "processes"),
+                    G_DEFINE_ENUM_VALUE (MP_LIMIT_FILE_SIZE, "file-size"),
+                    G_DEFINE_ENUM_VALUE (MP_LIMIT_CORE, "core"),
+                    G_DEFINE_ENUM_VALUE (MP_LIMIT_STACK, "stack"))
+
+G_DEFINE_ENUM_TYPE (MpStdio,
+                    mp_stdio,
+                    G_DEFINE_ENUM_VALUE (MP_STDIO_INHERIT, "inherit"),
+                    G_DEFINE_ENUM_VALUE (MP_STDIO_NULL, "null"),
+                    G_DEFINE_ENUM_VALUE (MP_STDIO_PIPE, "pipe"),
+                    G_DEFINE_ENUM_VALUE (MP_STDIO_FILE, "file"),
+                    G_DEFINE_ENUM_VALUE (MP_STDIO_LINES, "lines"),
+                    G_DEFINE_ENUM_VALUE (MP_STDIO_STDOUT, "stdout"))
 
 G_DEFINE_ENUM_TYPE (MpJobState,
                     mp_job_state,

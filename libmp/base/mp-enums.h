@@ -16,6 +16,8 @@ G_BEGIN_DECLS
 #define MP_TYPE_CODEC (mp_codec_get_type ())
 #define MP_TYPE_START_METHOD (mp_start_method_get_type ())
 #define MP_TYPE_RUNTIME (mp_runtime_get_type ())
+#define MP_TYPE_LIMIT (mp_limit_get_type ())
+#define MP_TYPE_STDIO (mp_stdio_get_type ())
 #define MP_TYPE_JOB_STATE (mp_job_state_get_type ())
 #define MP_TYPE_WAIT_RESULT (mp_wait_result_get_type ())
 #define MP_TYPE_SEMAPHORE_FLAGS (mp_semaphore_flags_get_type ())
@@ -27,6 +29,7 @@ G_BEGIN_DECLS
  * @MP_CODEC_GVARIANT: the serialised form of a variant of type v that holds the value
  * @MP_CODEC_PICKLE: a Python pickle; only ever decoded from trusted peers
  * @MP_CODEC_JSON: JSON text in UTF-8
+ * @MP_CODEC_PICKLE_BUFFERS: a Python pickle and the buffers that it refers to
  *
  * How the bytes of a payload are to be read.
  *
@@ -37,7 +40,8 @@ typedef enum
   MP_CODEC_RAW,
   MP_CODEC_GVARIANT,
   MP_CODEC_PICKLE,
-  MP_CODEC_JSON
+  MP_CODEC_JSON,
+  MP_CODEC_PICKLE_BUFFERS
 } MpCodec;
 
 /**
@@ -62,6 +66,8 @@ typedef enum
  * @MP_RUNTIME_NATIVE: tasks are C functions, registered by name in this program
  * @MP_RUNTIME_PYTHON: tasks are Python callables, named package.module:function
  * @MP_RUNTIME_COMMAND: tasks are programs, given by their argument vector
+ * @MP_RUNTIME_GJS: tasks are functions in JavaScript, named file.js:function
+ * @MP_RUNTIME_MODULE: tasks are C functions of shared libraries, named libfoo.so:symbol
  *
  * What runs in the processes of a context.
  *
@@ -71,8 +77,67 @@ typedef enum
 {
   MP_RUNTIME_NATIVE,
   MP_RUNTIME_PYTHON,
-  MP_RUNTIME_COMMAND
+  MP_RUNTIME_COMMAND,
+  MP_RUNTIME_GJS,
+  MP_RUNTIME_MODULE
 } MpRuntime;
+
+/**
+ * MpLimit:
+ * @MP_LIMIT_NONE: no limit
+ * @MP_LIMIT_MEMORY: bytes of memory that the process shares with nobody; a process that
+ *   has more is killed. libmp looks at it several times in a second, so that for a
+ *   moment it can have more. Of a command, what it starts counts, too.
+ * @MP_LIMIT_ADDRESS_SPACE: bytes of address space; allocating more fails
+ * @MP_LIMIT_CPU_TIME: seconds of processor time; then comes `SIGXCPU`, and a second later
+ *   `SIGKILL`
+ * @MP_LIMIT_FILES: open files; opening more fails
+ * @MP_LIMIT_PROCESSES: processes and threads of the user; starting more fails
+ * @MP_LIMIT_FILE_SIZE: bytes of a file that is written; then comes `SIGXFSZ`, or, where
+ *   that is ignored, writing fails
+ * @MP_LIMIT_CORE: bytes of a core file, 0 for none
+ * @MP_LIMIT_STACK: bytes of the stack of a program that is executed; a process that needs
+ *   more is killed by `SIGSEGV`
+ *
+ * What a process can be limited in, see [method@Mp.Context.set_limit].
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  MP_LIMIT_NONE,
+  MP_LIMIT_MEMORY,
+  MP_LIMIT_ADDRESS_SPACE,
+  MP_LIMIT_CPU_TIME,
+  MP_LIMIT_FILES,
+  MP_LIMIT_PROCESSES,
+  MP_LIMIT_FILE_SIZE,
+  MP_LIMIT_CORE,
+  MP_LIMIT_STACK
+} MpLimit;
+
+/**
+ * MpStdio:
+ * @MP_STDIO_INHERIT: that of the process that starts it
+ * @MP_STDIO_NULL: `/dev/null`
+ * @MP_STDIO_PIPE: a pipe, of which the process that starts it has the other end
+ * @MP_STDIO_FILE: a file, or a descriptor
+ * @MP_STDIO_LINES: read line by line, which [signal@Mp.Process::line] tells
+ * @MP_STDIO_STDOUT: for error messages: where the standard output goes
+ *
+ * What a standard stream of a process is, see [method@Mp.Process.set_stdio].
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  MP_STDIO_INHERIT,
+  MP_STDIO_NULL,
+  MP_STDIO_PIPE,
+  MP_STDIO_FILE,
+  MP_STDIO_LINES,
+  MP_STDIO_STDOUT
+} MpStdio;
 
 /**
  * MpJobState:
@@ -163,6 +228,10 @@ MP_AVAILABLE_IN_ALL
 GType mp_start_method_get_type (void) G_GNUC_CONST;
 MP_AVAILABLE_IN_ALL
 GType mp_runtime_get_type (void) G_GNUC_CONST;
+MP_AVAILABLE_IN_ALL
+GType mp_limit_get_type (void) G_GNUC_CONST;
+MP_AVAILABLE_IN_ALL
+GType mp_stdio_get_type (void) G_GNUC_CONST;
 MP_AVAILABLE_IN_ALL
 GType mp_job_state_get_type (void) G_GNUC_CONST;
 MP_AVAILABLE_IN_ALL

@@ -88,6 +88,7 @@ mp_error_from_errno (int err)
     case ENOENT:
     case ESRCH:
       return MP_ERROR_NOT_FOUND;
+    case EADDRINUSE:
     case EEXIST:
       return MP_ERROR_EXISTS;
     case ENOMEM:

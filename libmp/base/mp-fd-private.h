@@ -41,6 +41,9 @@ mp_fd_is_file (int fd, dev_t device, ino_t inode)
   return fstat (fd, &status) == 0 && status.st_ino == inode && status.st_dev == device;
 }
 
+/* The kernel's own limit, SCM_MAX_FD. */
+#define MP_FD_MAX_IN_MESSAGE 253
+
 /* One message with descriptors on a SOCK_SEQPACKET socket; MSG_NOSIGNAL,
  * EINTR retried. FALSE with errno set. */
 gboolean mp_fd_send_message (int socket_fd,
@@ -48,12 +51,21 @@ gboolean mp_fd_send_message (int socket_fd,
                              gsize length,
                              const int *fds,
                              guint n_fds);
+/* The same, but EAGAIN when there is no room, whether the socket blocks or not. */
+gboolean mp_fd_try_send_message (int socket_fd,
+                                 const void *data,
+                                 gsize length,
+                                 const int *fds,
+                                 guint n_fds);
 
 /* Receives one message into @data (at most @size bytes); received descriptors
  * are close-on-exec and appended to @fds (a GArray of int). Returns its
  * length, 0 at the end of the stream, -1 with errno set (EAGAIN when the
  * socket does not block and nothing is there, EMSGSIZE when cut). When this
- * process has too many open files, the message comes without descriptors. */
+ * process has too many open files, the message comes without descriptors, and errno
+ * is EMFILE; it is left alone when all is well. */
 gssize mp_fd_receive_message (int socket_fd, void *data, gsize size, GArray *fds);
+/* The same for a message that stays there, with duplicates of its descriptors; never waits. */
+gssize mp_fd_peek_message (int socket_fd, void *data, gsize size, GArray *fds);
 
 G_END_DECLS

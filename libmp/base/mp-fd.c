@@ -6,24 +6,21 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* The kernel's own limit, SCM_MAX_FD. */
-#define MAX_FDS 253
-
 typedef union
 {
   struct cmsghdr header;
-  char bytes[CMSG_SPACE (MAX_FDS * sizeof (int))];
+  char bytes[CMSG_SPACE (MP_FD_MAX_IN_MESSAGE * sizeof (int))];
 } FdControl;
 
-gboolean
-mp_fd_send_message (int socket_fd, const void *data, gsize length, const int *fds, guint n_fds)
+static gboolean
+send_message (int socket_fd, const void *data, gsize length, const int *fds, guint n_fds, int flags)
 {
   FdControl control;
   struct iovec part = { .iov_base = (void *) data, .iov_len = length };
   struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
   gssize sent;
 
-  if (n_fds > MAX_FDS)
+  if (n_fds > MP_FD_MAX_IN_MESSAGE)
     {
       errno = ETOOMANYREFS;
       return FALSE;
@@ -42,9 +39,21 @@ mp_fd_send_message (int socket_fd, const void *data, gsize length, const int *fd
       memcpy (CMSG_DATA (header), fds, n_fds * sizeof (int));
     }
   do
-    sent = sendmsg (socket_fd, &message, MSG_NOSIGNAL);
+    sent = sendmsg (socket_fd, &message, MSG_NOSIGNAL | flags);
   while (sent < 0 && errno == EINTR);
   return sent >= 0;
+}
+
+gboolean
+mp_fd_send_message (int socket_fd, const void *data, gsize length, const int *fds, guint n_fds)
+{
+  return send_message (socket_fd, data, length, fds, n_fds, 0);
+}
+
+gboolean
+mp_fd_try_send_message (int socket_fd, const void *data, gsize length, const int *fds, guint n_fds)
+{
+  return send_message (socket_fd, data, length, fds, n_fds, MSG_DONTWAIT);
 }
 
 static void
@@ -69,8 +78,8 @@ append_fds (struct msghdr *message, GArray *fds)
     }
 }
 
-gssize
-mp_fd_receive_message (int socket_fd, void *data, gsize size, GArray *fds)
+static gssize
+receive_message (int socket_fd, void *data, gsize size, GArray *fds, int flags)
 {
   FdControl control;
   struct iovec part = { .iov_base = data, .iov_len = size };
@@ -82,7 +91,7 @@ mp_fd_receive_message (int socket_fd, void *data, gsize size, GArray *fds)
   gssize received;
 
   do
-    received = recvmsg (socket_fd, &message, MSG_CMSG_CLOEXEC);
+    received = recvmsg (socket_fd, &message, MSG_CMSG_CLOEXEC | flags);
   while (received < 0 && errno == EINTR);
   if (received < 0)
     return -1;
@@ -95,8 +104,18 @@ mp_fd_receive_message (int socket_fd, void *data, gsize size, GArray *fds)
   for (guint i = n_before; i < fds->len; i++)
     mp_fd_close (g_array_index (fds, int, i));
   g_array_set_size (fds, n_before);
-  if ((message.msg_flags & MSG_TRUNC) == 0)
-    return received;
-  errno = EMSGSIZE;
-  return -1;
+  errno = (message.msg_flags & MSG_TRUNC) != 0 ? EMSGSIZE : EMFILE;
+  return errno == EMSGSIZE ? -1 : received;
+}
+
+gssize
+mp_fd_receive_message (int socket_fd, void *data, gsize size, GArray *fds)
+{
+  return receive_message (socket_fd, data, size, fds, 0);
+}
+
+gssize
+mp_fd_peek_message (int socket_fd, void *data, gsize size, GArray *fds)
+{
+  return receive_message (socket_fd, data, size, fds, MSG_PEEK | MSG_DONTWAIT);
 }

@@ -10,12 +10,33 @@
 #define MAX_CHECKED 4096
 #define MANY_ELEMENTS 64
 
+gsize
+mp_payload_measure (GVariant *value)
+{
+  return g_variant_get_size (value) + 1 + strlen (g_variant_get_type_string (value));
+}
+
+/* The format that GVariant has for a box: the value, a NUL, its type. */
+void
+mp_payload_store (GVariant *value, guint8 *payload)
+{
+  const char *type = g_variant_get_type_string (value);
+  gsize size = g_variant_get_size (value);
+
+  g_variant_store (value, payload);
+  payload[size] = '\0';
+  memcpy (payload + size + 1, type, strlen (type));
+}
+
 GBytes *
 mp_payload_from_variant (GVariant *value)
 {
-  g_autoptr (GVariant) boxed = g_variant_ref_sink (g_variant_new_variant (value));
+  g_autoptr (GVariant) own = g_variant_ref_sink (value);
+  gsize size = mp_payload_measure (own);
+  guint8 *payload = g_malloc (size);
 
-  return g_variant_get_data_as_bytes (boxed);
+  mp_payload_store (own, payload);
+  return g_bytes_new_take (payload, size);
 }
 
 /* The size of the elements of an array of numbers, whose every content is good; else 0. */
@@ -78,9 +99,8 @@ take_sound_value (GVariant *boxed)
 }
 
 static GVariant *
-variant_from_gvariant (const guint8 *data, gsize length, GError **error)
+variant_from_gvariant (GBytes *bytes, GError **error)
 {
-  g_autoptr (GBytes) bytes = g_bytes_new (data, length);
   g_autoptr (GVariant) boxed =
     g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_VARIANT, bytes, FALSE));
   GVariant *value = take_sound_value (boxed);
@@ -90,7 +110,7 @@ variant_from_gvariant (const guint8 *data, gsize length, GError **error)
                  MP_ERROR,
                  MP_ERROR_CORRUPT,
                  "A payload of %" G_GSIZE_FORMAT " bytes is not a serialised variant",
-                 length);
+                 g_bytes_get_size (bytes));
   return value;
 }
 
@@ -105,7 +125,8 @@ variant_from_json (const guint8 *data, gsize length, GError **error)
       g_set_error_literal (error, MP_ERROR, MP_ERROR_CORRUPT, "A JSON payload is not valid UTF-8");
       return NULL;
     }
-  text = g_strndup ((const char *) data, length);
+  /* Of no bytes at all it would make NULL. */
+  text = length > 0 ? g_strndup ((const char *) data, length) : g_strdup ("");
   return g_variant_ref_sink (g_variant_new_take_string (g_steal_pointer (&text)));
 }
 
@@ -143,19 +164,43 @@ mp_payload_is_normal (const guint8 *data, gsize length)
   return g_variant_is_normal_form (boxed);
 }
 
+/* Of what is normal and simple: the value without its box. */
+static GVariant *
+new_simple (const guint8 *data, gsize length)
+{
+  gsize n_type = data[length - 2] == '\0' ? 1 : 2;
+  const char type[] = { (char) data[length - n_type],
+                        n_type == 2 ? (char) data[length - 1] : '\0',
+                        '\0' };
+  g_autoptr (GBytes) bytes = g_bytes_new (data, length - n_type - 1);
+
+  return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), bytes, TRUE));
+}
+
 GVariant *
 mp_payload_to_variant (const guint8 *data, gsize length, MpCodec codec, GError **error)
+{
+  g_autoptr (GBytes) bytes = NULL;
+
+  if (codec == MP_CODEC_GVARIANT && is_normal_and_simple (data, length))
+    return new_simple (data, length);
+  bytes = g_bytes_new (data, length);
+  return mp_payload_bytes_to_variant (bytes, codec, error);
+}
+
+GVariant *
+mp_payload_bytes_to_variant (GBytes *bytes, MpCodec codec, GError **error)
 {
   switch (codec)
     {
     case MP_CODEC_GVARIANT:
-      return variant_from_gvariant (data, length, error);
+      return variant_from_gvariant (bytes, error);
     case MP_CODEC_RAW:
-      return g_variant_ref_sink (
-        g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, data, length, sizeof (guint8)));
+      return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE));
     case MP_CODEC_JSON:
-      return variant_from_json (data, length, error);
+      return variant_from_json (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error);
     case MP_CODEC_PICKLE:
+    case MP_CODEC_PICKLE_BUFFERS:
       g_set_error_literal (error,
                            MP_ERROR,
                            MP_ERROR_NOT_SUPPORTED,
@@ -165,4 +210,37 @@ mp_payload_to_variant (const guint8 *data, gsize length, MpCodec codec, GError *
       g_set_error (error, MP_ERROR, MP_ERROR_CORRUPT, "A payload has the unknown codec %d", codec);
       return NULL;
     }
+}
+
+/* Numbers in a row, whatever they are; NULL if it is something else. */
+static GVariant *
+numbers_from_gvariant (GBytes *bytes)
+{
+  gsize length, size;
+  const guint8 *data = g_bytes_get_data (bytes, &length);
+  g_autoptr (GBytes) numbers = NULL;
+  char type[] = "a?";
+
+  if (length < 3 || data[length - 3] != '\0' || data[length - 2] != 'a')
+    return NULL;
+  type[1] = (char) data[length - 1];
+  size = get_number_size (type);
+  if (size == 0 || (length - 3) % size != 0)
+    return NULL;
+  numbers = g_bytes_new_from_bytes (bytes, 0, length - 3);
+  return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (type), numbers, TRUE));
+}
+
+GVariant *
+mp_payload_shared_to_variant (GBytes *bytes, MpCodec codec, GError **error)
+{
+  GVariant *numbers = codec == MP_CODEC_GVARIANT ? numbers_from_gvariant (bytes) : NULL;
+  gsize length;
+  const guint8 *data = g_bytes_get_data (bytes, &length);
+
+  if (numbers != NULL)
+    return numbers;
+  return codec == MP_CODEC_GVARIANT || codec == MP_CODEC_JSON
+           ? mp_payload_to_variant (data, length, codec, error)
+           : mp_payload_bytes_to_variant (bytes, codec, error);
 }

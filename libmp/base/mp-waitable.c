@@ -11,6 +11,8 @@
 
 /* Somebody may have died between a commit and the word that it gave. */
 #define SLICE_US (G_USEC_PER_SEC)
+/* How often one looks where one cannot be told. */
+#define LOOK_US 5000
 
 /**
  * MpWaitable:
@@ -69,15 +71,23 @@ collect (MpWaitable **waitables, gsize n, struct pollfd *polls)
   return ready;
 }
 
-/* FALSE if a signal handler ran. */
-static gboolean
+static int
+poll_for (struct pollfd *polls, gsize n, gint64 length)
+{
+  const struct timespec time = { .tv_sec = length / G_USEC_PER_SEC,
+                                 .tv_nsec = length % G_USEC_PER_SEC * 1000 };
+
+  return ppoll (polls, n, &time, NULL);
+}
+
+static void
 sleep_on (struct pollfd *polls, gsize n, gint64 left)
 {
   gint64 slice = left < 0 ? SLICE_US : MIN (left, SLICE_US);
-  const struct timespec time = { .tv_sec = slice / G_USEC_PER_SEC,
-                                 .tv_nsec = slice % G_USEC_PER_SEC * 1000 };
 
-  return ppoll (polls, n, &time, NULL) >= 0 || errno != EINTR;
+  /* More than a process may have open, since some are there several times. */
+  if (poll_for (polls, n, slice) < 0 && errno != EINTR)
+    poll_for (NULL, 0, MIN (slice, LOOK_US));
 }
 
 static GPtrArray *
@@ -104,7 +114,8 @@ wait_for_any (MpWaitable **waitables,
       if (ready->len > 0 || left == 0 || !may_sleep || g_cancellable_is_cancelled (cancellable))
         break;
       polls[n] = (struct pollfd){ .fd = cancelled.fd, .events = POLLIN };
-      may_sleep = sleep_on (polls, n + 1, left) || !once;
+      sleep_on (polls, n + 1, left);
+      may_sleep = !once;
     }
   if (cancelled.fd >= 0)
     g_cancellable_release_fd (cancellable);
@@ -159,11 +170,12 @@ mp_wait (MpWaitable **waitables,
  * @n_waitables: how many there are
  * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
  *
- * The same as [func@Mp.wait], but it returns early when a signal handler ran in this
- * thread: for bindings whose language then wants to act on the signal.
+ * The same as [func@Mp.wait], but it sleeps only once, for a second at most, and less
+ * when a signal handler ran in this thread: for bindings whose language then wants to
+ * act on a signal, and calls this again.
  *
  * Returns: (transfer container) (element-type MpWaitable): those that are ready,
- *   none if the time was over or a signal came
+ *   which may be none before the time is over
  *
  * Since: 0.1
  */

@@ -3,45 +3,50 @@
 
 /* Queues and main loops. */
 
+#include "mp-buffer-private.h"
 #include "mp-queue-private.h"
 #include "mp-ring-layout-private.h"
 
+#include "../base/mp-async-private.h"
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
 #include "../base/mp-payload-private.h"
 
-/* A message on its way to whoever fetches the result. */
-typedef struct
-{
-  MpRing *ring;
-  MpQueueItem item;
-} Delivery;
+/* Nobody waits longer for room for what goes back. */
+#define PUT_BACK_US G_USEC_PER_SEC
 
-static void
-delivery_free (Delivery *self)
+void
+mp_queue_delivery_free (MpQueueDelivery *self)
 {
   g_bytes_unref (self->item.bytes);
+  g_clear_object (&self->fd_list);
   mp_ring_unref (self->ring);
   g_free (self);
 }
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Delivery, delivery_free)
 
 /* Nobody fetched it. */
 static void
 delivery_put_back (gpointer data)
 {
-  g_autoptr (Delivery) self = data;
+  g_autoptr (MpQueueDelivery) self = data;
   GOutputVector part;
   MpRecord record = { .parts = &part, .n_parts = 1, .codec = self->item.codec };
+  gint64 deadline = MP_DEADLINE_NEVER;
   MpRingStatus status;
+  int n_fds = 0;
 
+  if (self->fd_list != NULL)
+    record.fds = g_unix_fd_list_peek_fds (self->fd_list, &n_fds);
+  record.n_fds = (guint) n_fds;
+  /* There may never be room for them, bounds or not. */
+  if (n_fds > 0)
+    deadline = mp_deadline_new (PUT_BACK_US);
   part.buffer = g_bytes_get_data (self->item.bytes, &part.size);
   /* It counts as another one, and will be done once. Before: were we killed in
    * between, it would be lost, and nobody is to wait for it. */
   mp_ring_count_done (self->ring, 1);
   do
-    status = mp_ring_put (self->ring, &record, 1, MP_RING_PUT_FORCE, MP_DEADLINE_NEVER);
+    status = mp_ring_put (self->ring, &record, 1, MP_RING_PUT_FORCE, deadline);
   while (status == MP_RING_INTERRUPTED);
   if (status != MP_RING_DONE && status != MP_RING_CLOSED)
     g_warning ("A message of %" G_GSIZE_FORMAT " bytes that nobody fetched is lost", part.size);
@@ -59,57 +64,105 @@ return_status (GTask *task, MpRingStatus status, gboolean putting)
 
 /* Getting */
 
-/* Returns FALSE if it has to wait. */
-static gboolean
-try_get (GTask *task)
+gboolean
+mp_queue_take_readable_item (gpointer user_data,
+                             guint32 seq,
+                             guint32 n_ready,
+                             MpCodec codec,
+                             const guint8 *data,
+                             gsize length)
 {
+  MpQueueItem *item = user_data;
+
+  item->codec = codec;
+  if (!mp_queue_is_readable (codec))
+    return FALSE;
+  if (data != NULL)
+    item->bytes = mp_queue_copy_bytes (data, length);
+  return data == NULL || item->bytes != NULL;
+}
+
+/* What only a call for descriptors passes on. */
+typedef struct
+{
+  MpRingTake take;
+  MpQueueSetError set_error; /* nullable */
+} Getting;
+
+static void
+return_get_status (GTask *task, MpRingStatus status)
+{
+  const Getting *getting = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (getting == NULL || getting->set_error == NULL)
+    {
+      return_status (task, status, FALSE);
+      return;
+    }
+  getting->set_error (g_task_get_source_object (task), status, &error);
+  g_task_return_error (task, error);
+}
+
+static gboolean
+try_get (gpointer user_data)
+{
+  GTask *task = user_data;
   MpQueue *self = g_task_get_source_object (task);
-  g_autoptr (GArray) items = g_array_new (FALSE, FALSE, sizeof (MpQueueItem));
+  const Getting *with_fds = g_task_get_task_data (task);
+  g_autoptr (MpQueueDelivery) delivery = NULL;
+  g_autoptr (MpRingBlock) block = NULL;
+  g_autoptr (GUnixFDList) fd_list = NULL;
+  MpQueueItem item = { .bytes = NULL };
   MpRingStatus status;
-  Delivery *delivery;
 
   /* The last moment at which cancelling counts: what is taken is delivered. */
   if (g_task_return_error_if_cancelled (task))
-    return TRUE;
-  status = mp_queue_take (self, 1, mp_queue_take_item, items, 0, NULL, NULL);
+    return G_SOURCE_REMOVE;
+  if (with_fds != NULL)
+    status = mp_queue_take_with_fds (self, with_fds->take, &item, &fd_list, 0, NULL);
+  else
+    status = mp_queue_borrow (self, mp_queue_take_readable_item, &item, 0, NULL, &block);
   if (status == MP_RING_TIMED_OUT)
-    return FALSE;
+    return G_SOURCE_CONTINUE;
   if (status != MP_RING_DONE)
     {
-      return_status (task, status, FALSE);
-      return TRUE;
+      return_get_status (task, status);
+      return G_SOURCE_REMOVE;
     }
-  delivery = g_new (Delivery, 1);
-  delivery->ring = mp_ring_ref (self->ring);
-  delivery->item = g_array_index (items, MpQueueItem, 0);
-  g_task_return_pointer (task, delivery, delivery_put_back);
-  return TRUE;
+  delivery = g_new (MpQueueDelivery, 1);
+  *delivery = (MpQueueDelivery){ .ring = mp_ring_ref (self->ring),
+                                 .item = item,
+                                 .fd_list = g_steal_pointer (&fd_list) };
+  if (block != NULL)
+    delivery->item.bytes = mp_ring_block_to_bytes (block);
+  g_task_return_pointer (task, g_steal_pointer (&delivery), delivery_put_back);
+  return G_SOURCE_REMOVE;
 }
 
-static gboolean
-on_get_ready (gpointer user_data)
+void
+mp_queue_attempt (GTask *task, GSourceFunc attempt, GIOCondition condition)
 {
-  GTask *task = user_data;
+  MpQueue *self = g_task_get_source_object (task);
+  g_autoptr (GSource) source = NULL;
 
-  return try_get (task) ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
+  if (attempt (task) == G_SOURCE_REMOVE)
+    return;
+  source = mp_ring_source_new (self->ring, condition);
+  mp_async_attach (task, source, attempt);
 }
 
-/* Calls @callback with @task when @source is ready, or when the task is cancelled. */
-static void
-attach_source (GTask *task, GSource *source, GSourceFunc callback)
+void
+mp_queue_start_get (GTask *task, MpRingTake take_with_fds, MpQueueSetError set_error)
 {
-  GCancellable *cancellable = g_task_get_cancellable (task);
-
-  if (cancellable != NULL)
+  if (take_with_fds != NULL)
     {
-      g_autoptr (GSource) child = g_cancellable_source_new (cancellable);
+      Getting *getting = g_new (Getting, 1);
 
-      g_source_set_dummy_callback (child);
-      g_source_add_child_source (source, child);
+      *getting = (Getting){ .take = take_with_fds, .set_error = set_error };
+      g_task_set_task_data (task, getting, g_free);
     }
-  g_source_set_callback (source, callback, g_object_ref (task), g_object_unref);
-  g_source_set_priority (source, g_task_get_priority (task));
-  g_source_attach (source, g_task_get_context (task));
+  mp_queue_attempt (task, try_get, G_IO_IN);
 }
 
 /**
@@ -134,19 +187,12 @@ mp_queue_get_async (MpQueue *self,
                     gpointer user_data)
 {
   g_autoptr (GTask) task = NULL;
-  g_autoptr (GSource) source = NULL;
 
   g_return_if_fail (MP_IS_READY_QUEUE (self));
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, mp_queue_get_async);
-  g_task_set_name (task, "mp_queue_get_async");
-  g_task_set_check_cancellable (task, FALSE);
-  if (try_get (task))
-    return;
-  source = mp_ring_source_new (self->ring, G_IO_IN);
-  attach_source (task, source, on_get_ready);
+  task = mp_async_new (self, mp_queue_get_async, cancellable, callback, user_data);
+  mp_queue_start_get (task, NULL, NULL);
 }
 
 /**
@@ -165,9 +211,7 @@ mp_queue_get_async (MpQueue *self,
 GVariant *
 mp_queue_get_finish (MpQueue *self, GAsyncResult *result, GError **error)
 {
-  g_autoptr (Delivery) delivery = NULL;
-  gsize length;
-  const guint8 *data;
+  g_autoptr (MpQueueDelivery) delivery = NULL;
 
   g_return_val_if_fail (MP_IS_QUEUE (self), NULL);
   g_return_val_if_fail (g_task_is_valid (result, self), NULL);
@@ -175,41 +219,73 @@ mp_queue_get_finish (MpQueue *self, GAsyncResult *result, GError **error)
   delivery = g_task_propagate_pointer (G_TASK (result), error);
   if (delivery == NULL)
     return NULL;
-  data = g_bytes_get_data (delivery->item.bytes, &length);
-  return mp_payload_to_variant (data, length, delivery->item.codec, error);
+  return mp_payload_shared_to_variant (delivery->item.bytes, delivery->item.codec, error);
 }
 
 /* Putting */
 
-/* Returns FALSE if it has to wait. */
-static gboolean
-try_put (GTask *task)
+typedef struct
 {
-  MpQueue *self = g_task_get_source_object (task);
-  GBytes *bytes = g_task_get_task_data (task);
+  GBytes *bytes;
+  GUnixFDList *fd_list; /* nullable */
   GOutputVector part;
-  MpRecord record = { .parts = &part, .n_parts = 1, .codec = MP_CODEC_GVARIANT };
+  MpRecord record;
+  guint32 token; /* as which it claims room; 0 at first */
+} Putting;
+
+static void
+putting_free (gpointer data)
+{
+  Putting *self = data;
+
+  g_bytes_unref (self->bytes);
+  g_clear_object (&self->fd_list);
+  g_free (self);
+}
+
+static gboolean
+try_put (gpointer user_data)
+{
+  GTask *task = user_data;
+  MpQueue *self = g_task_get_source_object (task);
+  const Putting *putting = g_task_get_task_data (task);
   MpRingStatus status;
 
   if (g_task_return_error_if_cancelled (task))
-    return TRUE;
-  part.buffer = g_bytes_get_data (bytes, &part.size);
-  status = mp_queue_put_records (self, &record, 1, 0, NULL);
+    return G_SOURCE_REMOVE;
+  do
+    status = mp_ring_put_claimed (self->ring, &putting->record, 1, putting->token);
+  while (status == MP_RING_INTERRUPTED);
   if (status == MP_RING_TIMED_OUT)
-    return FALSE;
+    return G_SOURCE_CONTINUE;
   if (status == MP_RING_DONE)
     g_task_return_boolean (task, TRUE);
   else
     return_status (task, status, TRUE);
-  return TRUE;
+  return G_SOURCE_REMOVE;
 }
 
-static gboolean
-on_put_ready (gpointer user_data)
+void
+mp_queue_start_put (GTask *task, GBytes *bytes, GUnixFDList *fd_list)
 {
-  GTask *task = user_data;
+  MpQueue *self = g_task_get_source_object (task);
+  Putting *putting = g_new0 (Putting, 1);
+  g_autoptr (GSource) source = NULL;
+  GError *error = NULL;
 
-  return try_put (task) ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
+  putting->bytes = bytes;
+  putting->fd_list = fd_list != NULL ? g_object_ref (fd_list) : NULL;
+  putting->part.buffer = g_bytes_get_data (bytes, &putting->part.size);
+  putting->record = (MpRecord){ .parts = &putting->part, .n_parts = 1, .codec = MP_CODEC_GVARIANT };
+  g_task_set_task_data (task, putting, putting_free);
+  if (!mp_queue_set_record_fds (self, &putting->record, fd_list, &error))
+    g_task_return_error (task, error);
+  else if (try_put (task) == G_SOURCE_CONTINUE)
+    {
+      putting->token = mp_ring_claim_token ();
+      source = mp_ring_source_new_for_put (self->ring, &putting->record, 1, putting->token);
+      mp_async_attach (task, source, try_put);
+    }
 }
 
 /**
@@ -221,7 +297,8 @@ on_put_ready (gpointer user_data)
  * @user_data: data for @callback
  *
  * Puts a message at the end of the queue as soon as there is room. No thread
- * waits for it. Messages that wait for room at the same time are put in any order.
+ * waits for it. Messages that wait for room at the same time are put in any order, but
+ * a big one has its turn among small ones.
  *
  * Since: 0.1
  */
@@ -233,26 +310,13 @@ mp_queue_put_async (MpQueue *self,
                     gpointer user_data)
 {
   g_autoptr (GTask) task = NULL;
-  g_autoptr (GSource) source = NULL;
-  GOutputVector part = { .buffer = NULL };
-  MpRecord record = { .parts = &part, .n_parts = 1, .codec = MP_CODEC_GVARIANT };
-  GBytes *bytes;
 
   g_return_if_fail (MP_IS_READY_QUEUE (self));
   g_return_if_fail (value != NULL);
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
-  bytes = mp_payload_from_variant (value);
-  part.size = g_bytes_get_size (bytes);
-  task = g_task_new (self, cancellable, callback, user_data);
-  g_task_set_source_tag (task, mp_queue_put_async);
-  g_task_set_name (task, "mp_queue_put_async");
-  g_task_set_check_cancellable (task, FALSE);
-  g_task_set_task_data (task, bytes, (GDestroyNotify) g_bytes_unref);
-  if (try_put (task))
-    return;
-  source = mp_ring_source_new_for_put (self->ring, &record, 1);
-  attach_source (task, source, on_put_ready);
+  task = mp_async_new (self, mp_queue_put_async, cancellable, callback, user_data);
+  mp_queue_start_put (task, mp_payload_from_variant (value), NULL);
 }
 
 /**
@@ -314,14 +378,22 @@ static GSourceFuncs queue_source_funcs = {
   .finalize = queue_source_finalize,
 };
 
+static gboolean
+is_condition (GIOCondition condition)
+{
+  return condition == G_IO_IN || condition == G_IO_OUT || condition == G_IO_PRI;
+}
+
 /**
  * mp_queue_get_fd:
  * @self: a queue
- * @condition: `G_IO_IN`: a message to take, or `G_IO_OUT`: room for a small one
+ * @condition: `G_IO_IN`: a message to take, `G_IO_OUT`: room for a small one, or `G_IO_PRI`:
+ *   every message is dealt with, see [method@Mp.Queue.join]
  *
  * A descriptor for the loops of others, such as those of select() or of asyncio. It
  * is to be polled for reading, whatever @condition is, and never to be read, written
- * or closed. It says something only after [method@Mp.Queue.arm].
+ * or closed. It says something only after [method@Mp.Queue.arm]. That of `G_IO_PRI` may be
+ * the one of `G_IO_OUT`.
  *
  * Returns: the descriptor, which lives as long as @self
  *
@@ -331,7 +403,7 @@ int
 mp_queue_get_fd (MpQueue *self, GIOCondition condition)
 {
   g_return_val_if_fail (MP_IS_READY_QUEUE (self), -1);
-  g_return_val_if_fail (condition == G_IO_IN || condition == G_IO_OUT, -1);
+  g_return_val_if_fail (is_condition (condition), -1);
 
   return mp_ring_get_event (self->ring, condition);
 }
@@ -339,7 +411,8 @@ mp_queue_get_fd (MpQueue *self, GIOCondition condition)
 /**
  * mp_queue_arm:
  * @self: a queue
- * @condition: `G_IO_IN`: a message to take, or `G_IO_OUT`: room for a small one
+ * @condition: `G_IO_IN`: a message to take, `G_IO_OUT`: room for a small one, or `G_IO_PRI`:
+ *   every message is dealt with, see [method@Mp.Queue.join]
  *
  * Makes the descriptor of [method@Mp.Queue.get_fd] become readable as soon as there
  * may be something to do. To be called each time before it is polled. As many
@@ -347,8 +420,8 @@ mp_queue_get_fd (MpQueue *self, GIOCondition condition)
  * who finds nothing left calls this again. Should a process die at the moment at
  * which it was about to wake the others, nobody does: look again after a second.
  *
- * Returns: %TRUE if there is something to do now, or the queue is closed: try,
- *   instead of polling
+ * Returns: %TRUE if there is something to do now, or, unless @condition is `G_IO_PRI`, the
+ *   queue is closed: try, instead of polling
  *
  * Since: 0.1
  */
@@ -358,9 +431,10 @@ mp_queue_arm (MpQueue *self, GIOCondition condition)
   MpRingNeed need;
 
   g_return_val_if_fail (MP_IS_READY_QUEUE (self), FALSE);
-  g_return_val_if_fail (condition == G_IO_IN || condition == G_IO_OUT, FALSE);
+  g_return_val_if_fail (is_condition (condition), FALSE);
 
   need = mp_ring_need (condition);
+  need.token = mp_ring_thread_token ();
   return mp_ring_is_ready (self->ring, &need) || mp_ring_arm (self->ring, &need);
 }
 
@@ -395,13 +469,7 @@ mp_queue_create_source (MpQueue *self, GCancellable *cancellable)
   child = mp_ring_source_new (self->ring, G_IO_IN);
   g_source_set_callback (child, keep_source, NULL, NULL);
   g_source_add_child_source (source, child);
-  if (cancellable != NULL)
-    {
-      g_autoptr (GSource) cancelled = g_cancellable_source_new (cancellable);
-
-      g_source_set_dummy_callback (cancelled);
-      g_source_add_child_source (source, cancelled);
-    }
+  mp_async_add_cancellable (source, cancellable);
   return source;
 }
 

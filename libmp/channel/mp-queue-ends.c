@@ -5,6 +5,7 @@
 
 #include "mp-queue-private.h"
 
+#include "../base/mp-async-private.h"
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
 
@@ -58,9 +59,10 @@ mp_queue_close_sides (MpQueue *self, MpQueueSides sides)
  * mp_queue_drain:
  * @self: a queue
  *
- * Takes all messages away that are in the queue. They count as done.
+ * Takes all messages away that are in the queue. They count as done. How many there are is what
+ * others say, so this ends after about a second: of tens of millions some may be left.
  *
- * Returns: how many there were
+ * Returns: how many were taken away
  *
  * Since: 0.1
  */
@@ -71,8 +73,7 @@ mp_queue_drain (MpQueue *self)
 
   g_return_val_if_fail (MP_IS_READY_QUEUE (self), 0);
 
-  if (mp_ring_drain (self->ring, &n) == MP_RING_DONE && n > 0)
-    mp_ring_count_done (self->ring, n);
+  mp_ring_drain (self->ring, G_MAXUINT32, &n);
   return n;
 }
 
@@ -174,13 +175,76 @@ mp_queue_join (MpQueue *self, gint64 timeout_us, GCancellable *cancellable, GErr
   return status == MP_RING_DONE;
 }
 
+static gboolean
+try_join (gpointer user_data)
+{
+  GTask *task = user_data;
+  MpQueue *self = g_task_get_source_object (task);
+
+  if (g_task_return_error_if_cancelled (task))
+    return G_SOURCE_REMOVE;
+  if (mp_ring_get_unfinished (self->ring) != 0)
+    return G_SOURCE_CONTINUE;
+  g_task_return_boolean (task, TRUE);
+  return G_SOURCE_REMOVE;
+}
+
+/**
+ * mp_queue_join_async:
+ * @self: a queue
+ * @cancellable: (nullable): cancels the waiting
+ * @callback: (scope async) (nullable): called when it is done
+ * @user_data: data for @callback
+ *
+ * Waits until every message that was put is dealt with, see
+ * [method@Mp.Queue.join]. No thread waits for it.
+ *
+ * Since: 0.1
+ */
+void
+mp_queue_join_async (MpQueue *self,
+                     GCancellable *cancellable,
+                     GAsyncReadyCallback callback,
+                     gpointer user_data)
+{
+  g_autoptr (GTask) task = NULL;
+
+  g_return_if_fail (MP_IS_READY_QUEUE (self));
+  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
+
+  task = mp_async_new (self, mp_queue_join_async, cancellable, callback, user_data);
+  mp_queue_attempt (task, try_join, G_IO_PRI);
+}
+
+/**
+ * mp_queue_join_finish:
+ * @self: a queue
+ * @result: what the callback was given
+ * @error: return location for an error
+ *
+ * Ends [method@Mp.Queue.join_async].
+ *
+ * Returns: whether all are dealt with; if not, @error is set: `G_IO_ERROR_CANCELLED`
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_queue_join_finish (MpQueue *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (MP_IS_QUEUE (self), FALSE);
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  return g_task_propagate_boolean (G_TASK (result), error);
+}
+
 /**
  * mp_queue_wait_joined:
  * @self: a queue
  * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
  *
- * The same as [method@Mp.Queue.join], but it returns early when a signal handler
- * ran in this thread: for bindings whose language then wants to act on the signal.
+ * The same as [method@Mp.Queue.join], but it returns after a second at most, and
+ * early when a signal handler ran in this thread: for bindings whose language then wants
+ * to act on a signal, and calls this again.
  *
  * Returns: whether every message is dealt with
  *
@@ -191,24 +255,7 @@ mp_queue_wait_joined (MpQueue *self, gint64 timeout_us)
 {
   g_return_val_if_fail (MP_IS_READY_QUEUE (self), FALSE);
 
+  if (timeout_us < 0 || timeout_us > G_USEC_PER_SEC)
+    timeout_us = G_USEC_PER_SEC;
   return mp_ring_join (self->ring, mp_deadline_new (timeout_us), NULL) == MP_RING_DONE;
-}
-
-/**
- * mp_queue_get_unfinished: (get-property unfinished)
- * @self: a queue
- *
- * How many messages were put that are not dealt with, whether they are still in
- * the queue or not.
- *
- * Returns: the number of messages
- *
- * Since: 0.1
- */
-guint
-mp_queue_get_unfinished (MpQueue *self)
-{
-  g_return_val_if_fail (MP_IS_QUEUE (self), 0);
-
-  return self->ring != NULL ? mp_ring_get_unfinished (self->ring) : 0;
 }

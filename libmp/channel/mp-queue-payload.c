@@ -5,6 +5,7 @@
  * encoding of their own. */
 
 #include "mp-queue-private.h"
+#include "mp-ring-block-private.h"
 #include "mp-ring-quick-private.h"
 
 #include "../base/mp-clock-private.h"
@@ -87,7 +88,7 @@ mp_queue_put_payload (MpQueue *self,
 {
   MpRingQuick quick = MP_RING_QUICK_UNTRIED;
 
-  g_return_val_if_fail (MP_IS_READY_QUEUE (self) && codec <= MP_CODEC_JSON, FALSE);
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self) && codec <= MP_CODEC_LAST, FALSE);
 
   if (G_LIKELY (cancellable == NULL))
     quick = mp_ring_put_usual (self->ring, data, length, codec, MP_RING_SMALL_LENGTH);
@@ -161,7 +162,7 @@ mp_queue_put_packed (MpQueue *self,
   g_autofree GOutputVector *parts = NULL;
   MpRingStatus status;
 
-  g_return_val_if_fail (MP_IS_READY_QUEUE (self) && codec <= MP_CODEC_JSON, FALSE);
+  g_return_val_if_fail (MP_IS_READY_QUEUE (self) && codec <= MP_CODEC_LAST, FALSE);
 
   records = g_new (MpRecord, n);
   parts = g_new (GOutputVector, n);
@@ -208,8 +209,10 @@ mp_queue_take_readable (gpointer user_data,
                         const guint8 *data,
                         gsize length)
 {
-  return codec != MP_CODEC_PICKLE &&
-         mp_queue_take_to_scratch (user_data, seq, n_ready, codec, data, length);
+  if (data == NULL)
+    ((MpQueueScratched *) user_data)->codec = codec;
+  return mp_queue_is_readable (codec) &&
+         (data == NULL || mp_queue_take_to_scratch (user_data, seq, n_ready, codec, data, length));
 }
 
 /* The scratch buffer only refuses when there is no memory. */
@@ -217,6 +220,24 @@ static MpRingStatus
 scratch_status (MpRingStatus status)
 {
   return status == MP_RING_REFUSED ? MP_RING_NO_MEMORY : status;
+}
+
+/* What lies in a block is copied when nobody waits for it. */
+static gboolean
+take_or_reserve (gpointer user_data,
+                 guint32 seq,
+                 guint32 n_ready,
+                 MpCodec codec,
+                 const guint8 *data,
+                 gsize length)
+{
+  MpQueueScratched *result = user_data;
+
+  if (data != NULL)
+    return mp_queue_take_to_scratch (user_data, seq, n_ready, codec, data, length);
+  *result =
+    (MpQueueScratched){ .data = mp_scratch_reserve (length), .length = length, .codec = codec };
+  return result->data != NULL;
 }
 
 static G_GNUC_NO_INLINE const guint8 *
@@ -227,9 +248,15 @@ get_one (MpQueue *self,
          GCancellable *cancellable,
          GError **error)
 {
+  g_autoptr (MpRingBlock) block = NULL;
   MpQueueScratched result = { .data = NULL };
   MpRingStatus status = scratch_status (
-    mp_queue_take (self, 1, mp_queue_take_to_scratch, &result, timeout_us, cancellable, NULL));
+    mp_queue_borrow (self, take_or_reserve, &result, timeout_us, cancellable, &block));
+
+  if (block != NULL)
+    memcpy (mp_scratch.data, mp_ring_block_get_data (block), result.length);
+  if (status != MP_RING_DONE)
+    result.data = NULL;
 
   *length = result.length;
   if (codec != NULL)
@@ -237,6 +264,55 @@ get_one (MpQueue *self,
   if (status != MP_RING_DONE)
     mp_ring_set_error (error, self->ring, status, FALSE);
   return result.data;
+}
+
+/* Waits for a message, and takes it on the shortest way, since who was woken has little of
+ * this in its caches. NULL if that was not enough: the long way follows. */
+static const guint8 *
+await_small (MpQueue *self, gint64 deadline, gsize *length, guint *codec)
+{
+  const MpRingNeed need = { .condition = G_IO_IN };
+  MpRingQuick quick;
+  gboolean done;
+
+  if (mp_ring_wait_for (self->ring, &need, deadline, NULL) != MP_RING_DONE)
+    return NULL;
+  quick = mp_ring_get_small (self->ring, mp_scratch.data, length, codec);
+  done = quick != MP_RING_QUICK_UNTRIED;
+  if (quick == MP_RING_QUICK_HELD)
+    done = mp_ring_get_held (self->ring, mp_scratch.data, mp_scratch.size, length, codec);
+  else if (done && quick != MP_RING_QUICK_DONE)
+    mp_ring_finish_get (self->ring, quick);
+  mp_ring_pass_on (self->ring, G_IO_IN);
+  return done ? mp_scratch.data : NULL;
+}
+
+static inline gboolean
+is_quick (const MpScratch *scratch)
+{
+  return scratch->size - MP_RING_SMALL_LENGTH < QUICK_SCRATCH;
+}
+
+static G_GNUC_NO_INLINE const guint8 *
+await_one (MpQueue *self,
+           gint64 timeout_us,
+           gsize *length,
+           guint *codec,
+           GCancellable *cancellable,
+           GError **error)
+{
+  const guint8 *data;
+  gint64 deadline;
+
+  if (cancellable == NULL && timeout_us != 0 && is_quick (&mp_scratch))
+    {
+      deadline = mp_deadline_new (timeout_us);
+      data = await_small (self, deadline, length, codec);
+      if (data != NULL)
+        return data;
+      timeout_us = mp_deadline_left (deadline);
+    }
+  return get_one (self, timeout_us, length, codec, cancellable, error);
 }
 
 /* With the consumers' lock of the ring. */
@@ -259,12 +335,6 @@ finish_get (MpQueue *self, MpRingQuick quick)
 {
   mp_ring_finish_get (self->ring, quick);
   return mp_scratch.data;
-}
-
-static inline gboolean
-is_quick (const MpScratch *scratch)
-{
-  return scratch->size - MP_RING_SMALL_LENGTH < QUICK_SCRATCH;
 }
 
 /**
@@ -307,25 +377,58 @@ mp_queue_get_payload (MpQueue *self,
   if (quick == MP_RING_QUICK_HELD)
     return get_held (self, timeout_us, length, codec, cancellable, error);
   if (quick == MP_RING_QUICK_UNTRIED)
-    return get_one (self, timeout_us, length, codec, cancellable, error);
+    return await_one (self, timeout_us, length, codec, cancellable, error);
   return finish_get (self, quick);
+}
+
+/* What lies in a block is left there. */
+typedef struct
+{
+  MpQueueScratched scratched;
+  gboolean left;
+} Trying;
+
+static gboolean
+take_unless_long (gpointer user_data,
+                  guint32 seq,
+                  guint32 n_ready,
+                  MpCodec codec,
+                  const guint8 *data,
+                  gsize length)
+{
+  Trying *self = user_data;
+
+  self->left = data == NULL;
+  if (!self->left)
+    return mp_queue_take_to_scratch (&self->scratched, seq, n_ready, codec, data, length);
+  self->scratched.length = length;
+  return FALSE;
 }
 
 static G_GNUC_NO_INLINE const guint8 *
 try_get_one (MpQueue *self, gsize *length, int *codec)
 {
-  MpQueueScratched result = { .data = NULL };
+  g_autoptr (MpRingBlock) block = NULL;
+  Trying trying = { .left = FALSE };
   MpRingStatus status =
-    mp_ring_take (self->ring, 1, 0, mp_queue_take_to_scratch, &result, MP_DEADLINE_NOW, NULL, NULL);
+    mp_ring_borrow (self->ring, take_unless_long, &trying, MP_DEADLINE_NOW, NULL, &block);
 
-  *length = result.length;
+  *length = trying.scratched.length;
+  /* If there is no block to be had, that call says why. */
+  if ((status == MP_RING_REFUSED && trying.left) || status == MP_RING_NO_BLOCKS)
+    {
+      *codec = -4;
+      return NULL;
+    }
   if (status == MP_RING_DONE)
-    *codec = (int) result.codec;
+    *codec = (int) trying.scratched.codec;
   else if (status == MP_RING_TIMED_OUT || status == MP_RING_INTERRUPTED)
     *codec = -1;
+  else if (status == MP_RING_HAS_FDS)
+    *codec = -5;
   else
     *codec = status == MP_RING_CLOSED ? -2 : -3;
-  return result.data;
+  return trying.scratched.data;
 }
 
 /* With the consumers' lock of the ring. */
@@ -344,7 +447,9 @@ try_get_held (MpQueue *self, gsize *length, int *codec)
  * @self: a queue
  * @length: (out): how many bytes it has
  * @codec: (out): what they are, a [enum@Mp.Codec]; -1 if the queue is empty, -2 if it
- *   is closed as well, -3 if its shared memory is corrupt or there is no memory
+ *   is closed as well, -3 if its shared memory is corrupt or there is no memory, -4 if
+ *   the message is long, and left for [method@Mp.Queue.get_buffer], -5 if it has
+ *   descriptors, and is left for [method@Mp.Queue.get_bytes_with_fds]
  *
  * Takes the first message if there is one; never waits, never sets an error:
  * the cheapest way for bindings to poll. The bytes are this thread's until it
@@ -383,57 +488,6 @@ mp_queue_copy_bytes (const guint8 *data, gsize length)
     return NULL;
   memcpy (copy, data, length);
   return g_bytes_new_take (copy, length);
-}
-
-static gboolean
-take_bytes (gpointer user_data,
-            guint32 seq,
-            guint32 n_ready,
-            MpCodec codec,
-            const guint8 *data,
-            gsize length)
-{
-  MpQueueItem *item = user_data;
-
-  item->codec = codec;
-  item->bytes = mp_queue_copy_bytes (data, length);
-  return item->bytes != NULL;
-}
-
-/**
- * mp_queue_get_bytes:
- * @self: a queue
- * @timeout_us: how long to wait for a message: microseconds, -1 for ever, 0 not at all
- * @codec: (out) (optional): what they are, a [enum@Mp.Codec]
- * @cancellable: (nullable): cancels the waiting
- * @error: return location for an error
- *
- * Takes the first message, in the form in which it travelled.
- *
- * Returns: (transfer full) (nullable): its bytes, or `NULL` with @error set as by
- *   [method@Mp.Queue.get_payload] and nothing taken
- *
- * Since: 0.1
- */
-GBytes *
-mp_queue_get_bytes (MpQueue *self,
-                    gint64 timeout_us,
-                    guint *codec,
-                    GCancellable *cancellable,
-                    GError **error)
-{
-  MpQueueItem item = { .bytes = NULL };
-  MpRingStatus status;
-
-  g_return_val_if_fail (MP_IS_READY_QUEUE (self), NULL);
-
-  status =
-    scratch_status (mp_queue_take (self, 1, take_bytes, &item, timeout_us, cancellable, NULL));
-  if (codec != NULL)
-    *codec = item.codec;
-  if (status != MP_RING_DONE)
-    mp_ring_set_error (error, self->ring, status, FALSE);
-  return item.bytes;
 }
 
 /* A batch in the scratch buffer: the number of messages, a place for the length

@@ -21,6 +21,9 @@ struct _MpQueue
   /* As it was asked for. */
   guint max_items;
   guint64 max_bytes;
+  guint max_deliveries;
+  MpQueue *dead_letters; /* nullable */
+  gboolean carries_fds;
 };
 
 /* Set before there is any instance. */
@@ -50,6 +53,21 @@ MpRingStatus mp_queue_take (MpQueue *self,
                             gint64 timeout_us,
                             GCancellable *cancellable,
                             gsize *n_taken);
+
+/* Or only Python can read it. */
+static inline gboolean
+mp_queue_is_readable (MpCodec codec)
+{
+  return codec != MP_CODEC_PICKLE && codec != MP_CODEC_PICKLE_BUFFERS;
+}
+
+/* As mp_ring_borrow(). */
+MpRingStatus mp_queue_borrow (MpQueue *self,
+                              MpRingTake take,
+                              gpointer user_data,
+                              gint64 timeout_us,
+                              GCancellable *cancellable,
+                              MpRingBlock **block);
 
 /* One message in the scratch buffer of this thread. */
 typedef struct
@@ -84,13 +102,53 @@ typedef struct
   GBytes *bytes;
 } MpQueueItem;
 
-/* An MpRingTake that puts one MpQueueItem into the GArray @user_data. It refuses
- * what only Python can read, so that it stays for whoever can. */
-gboolean mp_queue_take_item (gpointer user_data,
-                             guint32 seq,
-                             guint32 n_ready,
-                             MpCodec codec,
-                             const guint8 *data,
-                             gsize length);
+/* An MpRingTake that fills the MpQueueItem @user_data, but for what lies in a block; refuses when
+ * there is no memory, or what only Python can read. */
+gboolean mp_queue_take_readable_item (gpointer user_data,
+                                      guint32 seq,
+                                      guint32 n_ready,
+                                      MpCodec codec,
+                                      const guint8 *data,
+                                      gsize length);
+
+/* Descriptors */
+
+/* Whether @fd_list (nullable) can be put; sets those of @record, which borrows them. */
+gboolean mp_queue_set_record_fds (MpQueue *self,
+                                  MpRecord *record,
+                                  GUnixFDList *fd_list,
+                                  GError **error);
+/* Takes one message by @take, an MpRingTake for @user_data; the list is never NULL then. */
+MpRingStatus mp_queue_take_with_fds (MpQueue *self,
+                                     MpRingTake take,
+                                     gpointer user_data,
+                                     GUnixFDList **fd_list,
+                                     gint64 timeout_us,
+                                     GCancellable *cancellable);
+
+/* Asynchronous */
+
+/* Calls @attempt with @task, and again when the queue may be ready for @condition, or the task is
+ * cancelled, until it gives G_SOURCE_REMOVE. */
+void mp_queue_attempt (GTask *task, GSourceFunc attempt, GIOCondition condition);
+
+/* Puts @bytes, which it takes, as MP_CODEC_GVARIANT; @fd_list: nullable. */
+void mp_queue_start_put (GTask *task, GBytes *bytes, GUnixFDList *fd_list);
+typedef void (*MpQueueSetError) (MpQueue *self, MpRingStatus status, GError **error);
+/* Gets an MpQueueDelivery: by @take_with_fds also one with descriptors; NULL: only one without.
+ * @set_error: nullable. */
+void mp_queue_start_get (GTask *task, MpRingTake take_with_fds, MpQueueSetError set_error);
+
+/* A message on its way to whoever fetches the result. */
+typedef struct
+{
+  MpRing *ring;
+  MpQueueItem item;
+  GUnixFDList *fd_list; /* nullable */
+} MpQueueDelivery;
+
+void mp_queue_delivery_free (MpQueueDelivery *self);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (MpQueueDelivery, mp_queue_delivery_free)
 
 G_END_DECLS

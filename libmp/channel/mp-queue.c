@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
+#include "mp-buffer-private.h"
 #include "mp-queue-private.h"
 
 #include "../base/mp-clock-private.h"
@@ -48,6 +49,30 @@
  * it, calls [method@Mp.Queue.task_done]. [method@Mp.Queue.join] waits until none is.
  * Who uses neither need not care.
  *
+ * For work that must not get lost there are leases, see
+ * [method@Mp.Queue.get_leased]: a message that is lent comes back when the process
+ * dies that has it, and acknowledging it is the same as saying that it is done.
+ *
+ * # Long messages
+ *
+ * What is longer than some pages does not go through the queue's ring, but lies in memory of its
+ * own, which is used again and again, the most recently used first. It can be filled and read
+ * there without any copy: [method@Mp.Queue.loan], [method@Mp.Queue.get_buffer]. There are
+ * 4096 such places; when all are in use, and where the queue is bounded by bytes, long messages
+ * are copied like others. Of the memory that is not in use, 64 MiB are kept for as long as
+ * there is the queue. More is kept for two seconds while somebody uses the queue or waits, and
+ * whoever takes the last message gives back at once what is more than four such messages; but
+ * not twice in two seconds, unless it is more than a gigabyte.
+ *
+ * Of the memory for other messages some 256 KiB are kept, and what a second burst within a tenth
+ * of a second has left, up to 16 MiB, until the next message is taken, or a second has been
+ * waited for one. A queue that is bounded by bytes keeps as many as were once used.
+ *
+ * # Descriptors
+ *
+ * A queue that is made for it ([ctor@Mp.Queue.new_carrying_fds]) carries descriptors, and other
+ * objects that are shared by such, inside of messages: [method@Mp.Queue.put_with_fds].
+ *
  * # When processes die
  *
  * Any process may be killed at any moment, without harm to the others. What a
@@ -74,6 +99,10 @@ enum
   PROP_LENGTH,
   PROP_CLOSED,
   PROP_UNFINISHED,
+  PROP_N_LEASED,
+  PROP_MAX_DELIVERIES,
+  PROP_DEAD_LETTERS,
+  PROP_CARRIES_FDS,
   N_PROPS
 };
 
@@ -116,6 +145,18 @@ mp_queue_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec
     case PROP_UNFINISHED:
       g_value_set_uint (value, mp_queue_get_unfinished (self));
       break;
+    case PROP_N_LEASED:
+      g_value_set_uint (value, mp_queue_get_n_leased (self));
+      break;
+    case PROP_MAX_DELIVERIES:
+      g_value_set_uint (value, self->max_deliveries);
+      break;
+    case PROP_DEAD_LETTERS:
+      g_value_set_object (value, self->dead_letters);
+      break;
+    case PROP_CARRIES_FDS:
+      g_value_set_boolean (value, self->carries_fds);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -134,6 +175,15 @@ mp_queue_set_property (GObject *object, guint prop_id, const GValue *value, GPar
     case PROP_MAX_BYTES:
       self->max_bytes = g_value_get_uint64 (value);
       break;
+    case PROP_MAX_DELIVERIES:
+      self->max_deliveries = g_value_get_uint (value);
+      break;
+    case PROP_DEAD_LETTERS:
+      self->dead_letters = g_value_dup_object (value);
+      break;
+    case PROP_CARRIES_FDS:
+      self->carries_fds = g_value_get_boolean (value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
@@ -145,6 +195,7 @@ mp_queue_finalize (GObject *object)
   MpQueue *self = MP_QUEUE (object);
 
   g_clear_pointer (&self->ring, mp_ring_unref);
+  g_clear_object (&self->dead_letters);
   G_OBJECT_CLASS (mp_queue_parent_class)->finalize (object);
 }
 
@@ -234,6 +285,66 @@ mp_queue_class_init (MpQueueClass *klass)
                                                    G_MAXUINT,
                                                    0,
                                                    G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  /**
+   * MpQueue:n-leased: (getter get_n_leased)
+   *
+   * How many messages are lent. There is no notification.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_N_LEASED] = g_param_spec_uint ("n-leased",
+                                                 NULL,
+                                                 NULL,
+                                                 0,
+                                                 G_MAXUINT,
+                                                 0,
+                                                 G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+  /**
+   * MpQueue:max-deliveries: (getter get_max_deliveries)
+   *
+   * How often a message is lent at most, see [method@Mp.Queue.get_leased]; 0: no
+   * bound. When it comes back after that, it goes to
+   * [property@Mp.Queue:dead-letters], or is dropped with a warning.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_MAX_DELIVERIES] =
+    g_param_spec_uint ("max-deliveries",
+                       NULL,
+                       NULL,
+                       0,
+                       G_MAXUINT,
+                       0,
+                       G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+  /**
+   * MpQueue:dead-letters: (getter get_dead_letters)
+   *
+   * Where messages go that were lent [property@Mp.Queue:max-deliveries] times and
+   * never acknowledged. It travels with the queue. Should the process die that
+   * moves one, it may be there twice.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_DEAD_LETTERS] =
+    g_param_spec_object ("dead-letters",
+                         NULL,
+                         NULL,
+                         MP_TYPE_QUEUE,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+  /**
+   * MpQueue:carries-fds: (getter get_carries_fds)
+   *
+   * Whether descriptors can be put into it, see [method@Mp.Queue.put_with_fds]. It has two
+   * more itself then.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_CARRIES_FDS] =
+    g_param_spec_boolean ("carries-fds",
+                          NULL,
+                          NULL,
+                          FALSE,
+                          G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -246,10 +357,25 @@ static gboolean
 mp_queue_initable_init (GInitable *initable, GCancellable *cancellable, GError **error)
 {
   MpQueue *self = MP_QUEUE (initable);
+  g_autoptr (MpRing) ring = NULL;
 
-  if (self->ring == NULL)
-    self->ring = mp_ring_new (self->max_items, self->max_bytes, error);
-  return self->ring != NULL;
+  if (self->ring != NULL)
+    return TRUE;
+  if (self->dead_letters != NULL && self->dead_letters->ring == NULL)
+    {
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_INVALID_ARGUMENT,
+                           "The queue for dead letters was not initialised");
+      return FALSE;
+    }
+  ring = mp_ring_new_full (self->max_items, self->max_bytes, self->max_deliveries, error);
+  if (ring == NULL || (self->carries_fds && !mp_ring_carry_fds (ring, error)))
+    return FALSE;
+  if (self->dead_letters != NULL)
+    mp_ring_set_dead_letters (ring, self->dead_letters->ring);
+  self->ring = g_steal_pointer (&ring);
+  return TRUE;
 }
 
 static void
@@ -288,22 +414,34 @@ mp_queue_waitable_iface_init (MpWaitableInterface *iface)
   iface->prepare = mp_queue_prepare;
 }
 
+static MpQueue *
+wrap_ring (MpRing *ring)
+{
+  MpRing *dead_ring = mp_ring_get_dead_letters (ring);
+  g_autoptr (MpQueue) dead_letters = dead_ring != NULL ? wrap_ring (dead_ring) : NULL;
+  MpQueue *self = g_object_new (MP_TYPE_QUEUE,
+                                "max-items",
+                                mp_ring_get_max_items (ring),
+                                "max-bytes",
+                                mp_ring_get_max_bytes (ring),
+                                "max-deliveries",
+                                mp_ring_get_max_deliveries (ring),
+                                "dead-letters",
+                                dead_letters,
+                                "carries-fds",
+                                mp_ring_carries_fds (ring),
+                                NULL);
+
+  self->ring = mp_ring_ref (ring);
+  return self;
+}
+
 static MpShareable *
 mp_queue_import (GVariant *handle, GUnixFDList *fd_list, GError **error)
 {
   g_autoptr (MpRing) ring = mp_ring_new_from_handle_of_kind (KIND_NAME, handle, fd_list, error);
-  MpQueue *self;
 
-  if (ring == NULL)
-    return NULL;
-  self = g_object_new (MP_TYPE_QUEUE,
-                       "max-items",
-                       mp_ring_get_max_items (ring),
-                       "max-bytes",
-                       mp_ring_get_max_bytes (ring),
-                       NULL);
-  self->ring = g_steal_pointer (&ring);
-  return MP_SHAREABLE (self);
+  return ring != NULL ? MP_SHAREABLE (wrap_ring (ring)) : NULL;
 }
 
 __attribute__ ((constructor)) static void
@@ -329,6 +467,32 @@ register_kind (void)
 MpQueue *
 mp_queue_new (guint max_items, guint64 max_bytes, GError **error)
 {
+  return mp_queue_new_full (max_items, max_bytes, 0, NULL, error);
+}
+
+/**
+ * mp_queue_new_full:
+ * @max_items: how many messages it holds at most, 0 for no bound
+ * @max_bytes: how many bytes it holds at most, 0 for no bound
+ * @max_deliveries: how often a message is lent at most, 0 for no bound
+ * @dead_letters: (nullable): where those go that were lent so often
+ * @error: return location for an error
+ *
+ * Makes an empty queue for leases, see [method@Mp.Queue.get_leased].
+ *
+ * Returns: (transfer full) (nullable): the queue, or `NULL` with @error set as by
+ *   [ctor@Mp.Queue.new]
+ *
+ * Since: 0.1
+ */
+MpQueue *
+mp_queue_new_full (guint max_items,
+                   guint64 max_bytes,
+                   guint max_deliveries,
+                   MpQueue *dead_letters,
+                   GError **error)
+{
+  g_return_val_if_fail (dead_letters == NULL || MP_IS_QUEUE (dead_letters), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   return g_initable_new (MP_TYPE_QUEUE,
@@ -338,6 +502,10 @@ mp_queue_new (guint max_items, guint64 max_bytes, GError **error)
                          max_items,
                          "max-bytes",
                          max_bytes,
+                         "max-deliveries",
+                         max_deliveries,
+                         "dead-letters",
+                         dead_letters,
                          NULL);
 }
 
@@ -486,18 +654,20 @@ item_clear (gpointer data)
   g_clear_pointer (&item->bytes, g_bytes_unref);
 }
 
-gboolean
-mp_queue_take_item (gpointer user_data,
-                    guint32 seq,
-                    guint32 n_ready,
-                    MpCodec codec,
-                    const guint8 *data,
-                    gsize length)
+/* Puts one MpQueueItem into the GArray @user_data. It refuses what only Python can read,
+ * so that it stays for whoever can. */
+static gboolean
+take_item (gpointer user_data,
+           guint32 seq,
+           guint32 n_ready,
+           MpCodec codec,
+           const guint8 *data,
+           gsize length)
 {
   GArray *items = user_data;
   MpQueueItem item = { .codec = codec };
 
-  if (codec == MP_CODEC_PICKLE)
+  if (!mp_queue_is_readable (codec))
     return FALSE;
   item.bytes = mp_queue_copy_bytes (data, length);
   if (item.bytes == NULL)
@@ -562,13 +732,21 @@ convert_items (GArray *items, gsize *n_values, GError **error)
 GVariant *
 mp_queue_get (MpQueue *self, gint64 timeout_us, GCancellable *cancellable, GError **error)
 {
+  g_autoptr (MpRingBlock) block = NULL;
   MpQueueScratched message = { .data = NULL };
   MpRingStatus status;
 
   g_return_val_if_fail (MP_IS_READY_QUEUE (self), NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  status = mp_queue_take (self, 1, mp_queue_take_readable, &message, timeout_us, cancellable, NULL);
+  status =
+    mp_queue_borrow (self, mp_queue_take_readable, &message, timeout_us, cancellable, &block);
+  if (block != NULL)
+    {
+      g_autoptr (GBytes) bytes = mp_ring_block_to_bytes (block);
+
+      return mp_payload_shared_to_variant (bytes, message.codec, error);
+    }
   if (status == MP_RING_DONE)
     return mp_payload_to_variant (message.data, message.length, message.codec, error);
   mp_ring_set_error (error, self->ring, status, FALSE);
@@ -611,128 +789,9 @@ mp_queue_get_many (MpQueue *self,
   *n_values = 0;
   items = g_array_new (FALSE, FALSE, sizeof (MpQueueItem));
   g_array_set_clear_func (items, item_clear);
-  status =
-    mp_queue_take (self, max_items, mp_queue_take_item, items, timeout_us, cancellable, NULL);
+  status = mp_queue_take (self, max_items, take_item, items, timeout_us, cancellable, NULL);
   if (status == MP_RING_DONE)
     return convert_items (items, n_values, error);
   mp_ring_set_error (error, self->ring, status, FALSE);
   return NULL;
-}
-
-/* The rest */
-
-/**
- * mp_queue_wait_ready:
- * @self: a queue
- * @condition: `G_IO_IN`: a message to take, or `G_IO_OUT`: room for a small one
- * @timeout_us: how long to wait: microseconds, -1 for ever, 0 not at all
- *
- * Waits until it is worth to try, and returns early when a signal handler ran in
- * this thread: for bindings whose language then wants to act on the signal.
- * Others may be faster than the caller, so this is only a hint.
- *
- * Returns: whether there is something to take, or room, or the queue is closed
- *
- * Since: 0.1
- */
-gboolean
-mp_queue_wait_ready (MpQueue *self, GIOCondition condition, gint64 timeout_us)
-{
-  MpRingStatus status;
-
-  g_return_val_if_fail (MP_IS_READY_QUEUE (self), FALSE);
-  g_return_val_if_fail (condition == G_IO_IN || condition == G_IO_OUT, FALSE);
-
-  status = mp_ring_wait (self->ring, condition, mp_deadline_new (timeout_us));
-  return status != MP_RING_TIMED_OUT && status != MP_RING_INTERRUPTED;
-}
-
-/**
- * mp_queue_poke:
- * @self: a queue
- *
- * Makes everybody who waits, in any process, look again. To be called when a
- * process was seen to die that used the queue: it may have put a message and not
- * have come to announce it, which the others would notice only after a second.
- *
- * Since: 0.1
- */
-void
-mp_queue_poke (MpQueue *self)
-{
-  g_return_if_fail (MP_IS_READY_QUEUE (self));
-
-  mp_ring_poke (self->ring);
-}
-
-/**
- * mp_queue_get_closed: (get-property closed)
- * @self: a queue
- *
- * Whether it was closed, by this process or another.
- *
- * Returns: whether it is closed
- *
- * Since: 0.1
- */
-gboolean
-mp_queue_get_closed (MpQueue *self)
-{
-  g_return_val_if_fail (MP_IS_QUEUE (self), FALSE);
-
-  return self->ring != NULL && mp_ring_is_closed (self->ring);
-}
-
-/**
- * mp_queue_get_length: (get-property length)
- * @self: a queue
- *
- * How many messages are in it: exact, but others may put and get meanwhile.
- *
- * Returns: the number of messages
- *
- * Since: 0.1
- */
-guint
-mp_queue_get_length (MpQueue *self)
-{
-  g_return_val_if_fail (MP_IS_QUEUE (self), 0);
-
-  return self->ring != NULL ? mp_ring_get_length (self->ring) : 0;
-}
-
-/**
- * mp_queue_get_max_items: (get-property max-items)
- * @self: a queue
- *
- * How many messages it holds at most.
- *
- * Returns: the bound, 0 if there is none
- *
- * Since: 0.1
- */
-guint
-mp_queue_get_max_items (MpQueue *self)
-{
-  g_return_val_if_fail (MP_IS_QUEUE (self), 0);
-
-  return self->max_items;
-}
-
-/**
- * mp_queue_get_max_bytes: (get-property max-bytes)
- * @self: a queue
- *
- * How many bytes it holds at most.
- *
- * Returns: the bound, 0 if there is none
- *
- * Since: 0.1
- */
-guint64
-mp_queue_get_max_bytes (MpQueue *self)
-{
-  g_return_val_if_fail (MP_IS_QUEUE (self), 0);
-
-  return self->max_bytes;
 }

@@ -21,15 +21,22 @@
  * claim is not worth that a timeout is missed. */
 #define LOCK_US (10 * 1000)
 #define TOKEN_BITS 22 /* of a thread's id */
+#define MAX_COUNTER ((1u << (32 - TOKEN_BITS)) - 1)
+
+guint32
+mp_ring_thread_token (void)
+{
+  if (G_UNLIKELY (mp_micro_lock_thread.tid == 0))
+    mp_micro_lock_setup_thread ();
+  return mp_micro_lock_thread.tid;
+}
 
 guint32
 mp_ring_claim_token (void)
 {
   static _Atomic uint32_t counter;
 
-  if (mp_micro_lock_thread.tid == 0)
-    mp_micro_lock_setup_thread ();
-  return mp_micro_lock_thread.tid | atomic_fetch_add (&counter, 1) << TOKEN_BITS;
+  return mp_ring_thread_token () | (atomic_fetch_add (&counter, 1) % MAX_COUNTER + 1) << TOKEN_BITS;
 }
 
 /* Nobody refreshes into the far future: such a time is nonsense. */
@@ -58,6 +65,12 @@ mp_ring_is_claimed_slow (MpRing *self, const MpRingNeed *need, MpRingNeed *toget
   return TRUE;
 }
 
+gboolean
+mp_ring_is_held_up (MpRing *self, GIOCondition condition)
+{
+  return (condition & G_IO_OUT) != 0 && mp_ring_has_claim (self) && !is_void (self);
+}
+
 void
 mp_ring_settle_claim_slow (MpRing *self, const MpRingNeed *need)
 {
@@ -72,10 +85,9 @@ gboolean
 mp_ring_claim (MpRing *self, const MpRingNeed *need)
 {
   MpRingShared *shared = self->shared;
-  MpMicroLockResult result = mp_micro_lock_acquire (&shared->put_lock, mp_deadline_new (LOCK_US));
   gboolean ours;
 
-  if (result != MP_MICRO_LOCK_ACQUIRED && result != MP_MICRO_LOCK_OWNER_DIED)
+  if (mp_ring_lock_put (self, mp_deadline_new (LOCK_US)) != MP_RING_DONE)
     return FALSE;
   ours = atomic_load_explicit (&shared->claim_units, memory_order_relaxed) == 0 ||
          atomic_load_explicit (&shared->claim_token, memory_order_relaxed) == need->token ||
@@ -98,16 +110,16 @@ void
 mp_ring_unclaim (MpRing *self, const MpRingNeed *need)
 {
   MpRingShared *shared = self->shared;
-  MpMicroLockResult result;
+  MpRingStatus status;
 
   if (need->token == 0 ||
       atomic_load_explicit (&shared->claim_token, memory_order_relaxed) != need->token)
     return;
   do
-    result = mp_micro_lock_acquire (&shared->put_lock, mp_deadline_new (LOCK_US));
-  while (result == MP_MICRO_LOCK_INTERRUPTED);
+    status = mp_ring_lock_put (self, mp_deadline_new (LOCK_US));
+  while (status == MP_RING_INTERRUPTED);
   /* Else it becomes void by itself. */
-  if (result == MP_MICRO_LOCK_TIMED_OUT)
+  if (status != MP_RING_DONE)
     return;
   if (atomic_load_explicit (&shared->claim_token, memory_order_relaxed) == need->token)
     atomic_store_explicit (&shared->claim_units, 0, memory_order_relaxed);

@@ -5,7 +5,9 @@
 
 #include "../base/mp-micro-lock-private.h"
 #include "../memory/mp-segment-private.h"
+#include "../sync/mp-spin-private.h"
 #include "mp-ring-private.h"
+#include "mp-store-private.h"
 
 G_BEGIN_DECLS
 
@@ -13,15 +15,16 @@ G_BEGIN_DECLS
  * queue into which a part of it is inlined. */
 
 #define MP_RING_KIND MP_SEGMENT_KIND ('r', 'i', 'n', 'g')
-#define MP_RING_VERSION 2
+#define MP_RING_VERSION 4
 
 /* The immutable part, in the header of the segment. */
 enum
 {
   MP_RING_PARAMETER_BASE_UNITS, /* capacity of class 0 */
   MP_RING_PARAMETER_N_CLASSES,
-  MP_RING_PARAMETER_MAX_ITEMS, /* 0: no bound */
-  MP_RING_PARAMETER_MAX_BYTES  /* 0: no bound */
+  MP_RING_PARAMETER_MAX_ITEMS,     /* 0: no bound */
+  MP_RING_PARAMETER_MAX_BYTES,     /* 0: no bound */
+  MP_RING_PARAMETER_MAX_DELIVERIES /* 0: no bound */
 };
 
 #define MP_RING_UNIT 8u
@@ -36,6 +39,21 @@ enum
 #define MP_RING_BIG_CLASS_UNITS (16u * 1024 * 1024 / MP_RING_UNIT)
 
 #define MP_RING_LINE 64
+
+/* From this length on a message goes into a block, unless the ring is bounded by
+ * bytes: that is, all that it holds is in its segment. */
+#define MP_RING_BLOCK_LENGTH 32768u
+/* Beside the codec of a message: its bytes are an MpBlockRef. */
+#define MP_RING_IN_BLOCK 256u
+/* And it begins with an MpFdTicket. */
+#define MP_RING_WITH_FDS 512u
+
+/* Says which packet of the socket belongs to a message; all that is in that packet, too. */
+typedef struct
+{
+  guint32 number;
+  guint32 n_fds;
+} MpFdTicket;
 
 /* One segment of the chain. Written under the producers' lock; all but @closed
  * are settled before the chain leads to them. */
@@ -55,6 +73,9 @@ typedef struct
   _Atomic uint32_t armed;                          /* 1: a main loop sleeps on the eventfd */
   _Atomic uint32_t eager;                          /* 1: wake for any room at all */
   _Atomic uint32_t idle_wakes;
+
+  /* A hint of mp-ring-wait.c, not in the line that whoever commits looks at. */
+  _Alignas(MP_RING_LINE) _Atomic uint32_t coming; /* since when, in milliseconds; 0: nobody */
 } MpRingSide;
 
 /* What lies in shared memory. A word of positions is {messages:32 | units:32},
@@ -81,11 +102,13 @@ typedef struct
   _Alignas(MP_RING_LINE) MpMicroLock get_lock;
   _Atomic uint32_t get_class;
   _Atomic uint64_t head_cache;
+  _Atomic uint32_t returned; /* 1: some block may wait to be lent again */
 
   _Alignas(MP_RING_LINE) _Atomic uint64_t tail; /* under get_lock: the commit of a get */
 
   MpRingSide getters;
   MpRingSide putters;
+  MpRingSide joiners; /* until none is unfinished */
 
   _Alignas(MP_RING_LINE) _Atomic uint32_t closed; /* MpQueueSides */
   _Atomic uint64_t trimmed_at;                    /* monotonic microseconds */
@@ -93,9 +116,17 @@ typedef struct
   _Alignas(MP_RING_LINE) MpRingClass classes[MP_RING_MAX_CLASSES];
 
   /* Of the messages that head counts, how many are dealt with; see mp-ring-ends.c. */
-  _Alignas(MP_RING_LINE) _Atomic uint32_t done;
-  _Atomic uint32_t joiners;       /* who sleep until all are */
-  _Atomic uint32_t join_sequence; /* the futex */
+  _Alignas(MP_RING_LINE) _Atomic uint64_t done; /* {token of the last one:32 | messages:32} */
+  /* Under get_lock: what was drained, and may not yet be counted there. */
+  _Atomic uint64_t drained;       /* {token:32 | messages:32}; no messages: nothing */
+  _Atomic uint32_t drained_until; /* messages taken, once that was committed */
+
+  _Atomic uint32_t blocks_used; /* how many blocks there ever were */
+  _Atomic uint32_t sweep_due;   /* 1: of what was about to be put; 2: taken */
+
+  /* Numbers of tickets, see mp-ring-fds.c. */
+  _Atomic uint32_t fd_ticket; /* under put_lock: the last one that there was */
+  _Atomic uint32_t fd_gone;   /* under get_lock: up to this one the socket has none any more */
 } MpRingShared;
 
 G_STATIC_ASSERT (sizeof (MpRingShared) <= 4096);
@@ -117,12 +148,20 @@ struct _MpRing
   _Atomic (guint8 *) maps[MP_RING_MAX_CLASSES];
   guint32 masks[MP_RING_MAX_CLASSES]; /* the units of each class, less one */
   MpSegment segment;
+  _Atomic (MpStore *) store; /* when it is first needed */
+  guint32 max_deliveries;    /* no bound: 0 */
+  MpRing *dead_letters;      /* nullable; where those go that had too many */
+  _Atomic int64_t tended_at; /* monotonic microseconds */
   int get_event;
   int put_event;
+  int join_event; /* where nobody waits for room, it is @put_event */
+  int fd_sender;  /* -1: it carries no descriptors */
+  int fd_receiver;
 
   gatomicrefcount ref_count;
-  _Atomic uint32_t spins[2]; /* how long it has paid to spin: getters, putters */
-  _Atomic uint32_t naps[2];  /* how often it has not */
+  MpSpin get_spin;
+  MpSpin get_yield;
+  MpSpin put_spin;
 };
 
 static inline guint32
@@ -184,7 +223,7 @@ mp_ring_fence (MpRing *self)
 {
 #if MP_RING_WITHOUT_FENCES
   /* The thread sanitizer does not know fences. */
-  atomic_fetch_add (&self->naps[0], 0);
+  atomic_fetch_add (&self->put_spin.naps, 0);
 #else
   atomic_thread_fence (memory_order_seq_cst);
 #endif
@@ -229,20 +268,139 @@ mp_ring_trim (MpRing *self, guint32 units)
     mp_ring_trim_slow (self, units);
 }
 
+/* mp-ring-blocks.c */
+
+/* NULL with errno set. @make: if there is none in the shared memory yet. */
+MpStore *mp_ring_get_store (MpRing *self, gboolean make);
+/* Also settle what somebody was about to do who died with the lock. */
+MpRingStatus mp_ring_lock_put (MpRing *self, gint64 deadline);
+MpRingStatus mp_ring_lock_get (MpRing *self, gint64 deadline);
+MpRingStatus mp_ring_status_of_errno (void);
+/* Whether some of what was taken may come back. */
+gboolean mp_ring_is_lent (MpRing *self);
+/* Under no lock, now and then, and when somebody was seen to die: what the dead had comes back.
+ * TRUE if something did that can be taken. */
+gboolean mp_ring_tend (MpRing *self, gboolean now);
+
+/* Under put_lock, before and after the commit of @records at @head. FALSE: nothing
+ * was done, since one of the blocks is not ours. */
+gboolean mp_ring_queue_blocks (MpRing *self,
+                               const MpRecord *records,
+                               gsize n_records,
+                               guint64 head);
+void mp_ring_settle_queued (MpRing *self, const MpRecord *records, gsize n_records);
+/* Puts what is long into blocks of its own: @blocks, and @big in place of @records. */
+MpRingStatus mp_ring_put_in_blocks (MpRing *self,
+                                    const MpRecord *records,
+                                    gsize n_records,
+                                    MpRecord *big,
+                                    MpBlockRef *blocks);
+void mp_ring_give_up_blocks (MpRing *self, const MpRecord *records, gsize n_records);
+
+static inline gboolean
+mp_ring_wants_block (MpRing *self, guint64 length)
+{
+  return length >= MP_RING_BLOCK_LENGTH && self->max_bytes == 0;
+}
+
+/* mp-ring-ends.c */
+
+/* As mp_ring_count_done() for one that lies in an acking block of ours, which is taken then: once,
+ * whoever dies when. */
+void mp_ring_count_acked (MpRing *self, const MpBlockRef *ref);
+/* Under get_lock, around the commit of @n messages that are drained, after which @taken are
+ * taken: they are counted once, whoever dies when. The last also for one who died between. */
+void mp_ring_begin_drain (MpRing *self, guint32 n, guint32 taken);
+void mp_ring_count_drained (MpRing *self);
+/* Under no lock: what those began who died with it. */
+void mp_ring_finish_draining (MpRing *self);
+
+/* mp-ring-take.c */
+
+/* One get in the making. */
+typedef struct
+{
+  gsize max_items;
+  gsize max_bytes;
+  MpRingTake take;
+  gpointer user_data;
+  gboolean draining;     /* nobody else may take */
+  gboolean without_data; /* of what lies in blocks */
+  gboolean keep;         /* the blocks stay ours */
+  gboolean lease;        /* everything is lent, in blocks */
+  MpBlockRef spare;      /* what is copied into if it is not in one */
+  GArray *fds;           /* nullable; of the only message, and empty at first */
+  gboolean skip_fds;     /* or they are left */
+
+  guint32 taken;
+  guint64 bytes;
+  guint32 last_units; /* of the last one taken */
+  MpFdTicket ticket;  /* if it has any; n_fds: as many are in @fds */
+  GArray *blocks;     /* of MpBlockRef; nullable */
+} MpRingGetting;
+
+/* What mp_ring_take() does, and the others. */
+MpRingStatus mp_ring_take_as (MpRing *self,
+                              MpRingGetting *getting,
+                              gint64 deadline,
+                              GCancellable *cancellable);
+
+/* mp-ring-fds.c */
+
+/* FALSE if @fd is no socket as is needed. */
+gboolean mp_ring_check_socket (int fd);
+gboolean mp_ring_has_fd_room (MpRing *self);
+/* Under put_lock, directly before the commit. MP_RING_TIMED_OUT: there is no room. */
+MpRingStatus mp_ring_send_fds (MpRing *self, const MpRecord *record, MpFdTicket *ticket);
+/* Under get_lock, before and after the commit. */
+MpRingStatus mp_ring_peek_fds (MpRing *self, const MpFdTicket *ticket, GArray *fds);
+void mp_ring_consume_fds (MpRing *self, const MpFdTicket *ticket);
+/* Under no lock: closes those that are left after the messages are gone, if it can be told. */
+void mp_ring_drop_stale_fds (MpRing *self, gint64 deadline);
+void mp_ring_close_fds (GArray *fds);
+/* After some were taken. */
+void mp_ring_wake_fd_putters (MpRing *self);
+void mp_ring_set_fd_error (GError **error, MpRingStatus status);
+
+/* mp-ring-lend.c */
+
+/* Under get_lock: one message that lies in a block, or is to be lent. */
+MpRingStatus mp_ring_take_block (MpRing *self,
+                                 MpRingGetting *getting,
+                                 guint32 seq,
+                                 guint32 n_ready,
+                                 guint32 codec,
+                                 const guint8 *data,
+                                 gsize length);
+/* Under get_lock, after the commit. */
+void mp_ring_settle_taken (MpRing *self, MpRingGetting *getting);
+/* Under no lock: what does not stay ours. @emptied: nothing was left. */
+void mp_ring_free_taken (MpRing *self, MpRingGetting *getting, gboolean emptied);
+/* Nobody will ever take what was returned: it is done. */
+void mp_ring_drop_returned (MpRing *self);
+/* Takes all that was returned away, and counts it as done; how much that was. */
+guint32 mp_ring_drain_returned (MpRing *self);
+/* Under no lock: what was returned comes first. */
+MpRingStatus mp_ring_take_returned (MpRing *self, MpRingGetting *getting);
+
 /* mp-ring-wait.c */
 
 /* What somebody waits for. */
 typedef struct
 {
-  GIOCondition condition;
-  guint32 units; /* of room */
-  guint32 items; /* of room */
-  guint32 token; /* whose claim is not in the way; 0: nobody's */
+  GIOCondition condition; /* G_IO_PRI: that none is unfinished */
+  guint32 units;          /* of room */
+  guint32 items;          /* of room */
+  guint32 token;          /* whose claim is not in the way; 0: nobody's */
+  gboolean blocks;        /* some of it lies in blocks */
+  gboolean fds;           /* it has some */
 } MpRingNeed;
 
 static inline MpRingSide *
 mp_ring_get_side (MpRing *self, GIOCondition condition)
 {
+  if ((condition & G_IO_PRI) != 0)
+    return &self->shared->joiners;
   return (condition & G_IO_OUT) != 0 ? &self->shared->putters : &self->shared->getters;
 }
 
@@ -311,8 +469,6 @@ mp_ring_wake_putters (MpRing *self, guint32 n)
 
 /* mp-ring-claim.c */
 
-/* A new one, never 0. */
-guint32 mp_ring_claim_token (void);
 /* Makes others leave room for @need, or goes on with that; FALSE if another claim
  * stands. To be repeated every MP_RING_CLAIM_REFRESH_US. */
 gboolean mp_ring_claim (MpRing *self, const MpRingNeed *need);
@@ -320,6 +476,8 @@ gboolean mp_ring_claim (MpRing *self, const MpRingNeed *need);
 void mp_ring_unclaim (MpRing *self, const MpRingNeed *need);
 gboolean mp_ring_is_claimed_slow (MpRing *self, const MpRingNeed *need, MpRingNeed *together);
 
+/* Who has waited for so long for room claims it. */
+#define MP_RING_CLAIM_AFTER_US 5000
 #define MP_RING_CLAIM_REFRESH_US (50 * 1000)
 
 static inline gboolean
@@ -327,6 +485,9 @@ mp_ring_has_claim (MpRing *self)
 {
   return atomic_load_explicit (&self->shared->claim_units, memory_order_relaxed) != 0;
 }
+
+/* Nobody tells when a claim becomes void: those for whom that matters look. */
+gboolean mp_ring_is_held_up (MpRing *self, GIOCondition condition);
 
 /* Whether another claim than that of @need stands; @together: how much room there
  * has to be for both. */

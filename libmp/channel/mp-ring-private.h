@@ -14,6 +14,8 @@ G_BEGIN_DECLS
  * processes, one-store commit, growing by segments unless bounded by bytes.
  * The algorithm is described in mp-ring.c. Thread-safe. */
 typedef struct _MpRing MpRing;
+/* A message outside of it, see mp-ring-block-private.h. */
+typedef struct _MpRingBlock MpRingBlock;
 
 typedef enum
 {
@@ -23,9 +25,17 @@ typedef enum
   MP_RING_CLOSED,
   MP_RING_TOO_BIG, /* can never fit the bound */
   MP_RING_NO_MEMORY,
+  MP_RING_NO_BLOCKS, /* all are lent */
   MP_RING_CORRUPT,
-  MP_RING_REFUSED /* only from mp_ring_take(): its function did not want the next message */
+  MP_RING_REFUSED,     /* its function did not want the next message; or the block is put already */
+  MP_RING_HAS_FDS,     /* the next message has descriptors, and who asks wants none */
+  MP_RING_NO_FDS,      /* the next message has descriptors, and this process too many already */
+  MP_RING_FDS_MISSING, /* the next message has descriptors, with which its packet did not come */
+  MP_RING_FDS_REFUSED  /* by the kernel, when they were put */
 } MpRingStatus;
+
+/* There are no codecs beyond. */
+#define MP_CODEC_LAST MP_CODEC_PICKLE_BUFFERS
 
 /* One message, gathered from parts. */
 typedef struct
@@ -33,6 +43,9 @@ typedef struct
   const GOutputVector *parts;
   guint n_parts;
   MpCodec codec;
+  const struct _MpBlockRef *block; /* nullable; the message lies there instead */
+  const int *fds;                  /* borrowed; a message that has some is put alone */
+  guint n_fds;
 } MpRecord;
 
 typedef enum
@@ -62,6 +75,13 @@ typedef gboolean (*MpRingTake) (gpointer user_data,
 
 /* 0: no bound. */
 MpRing *mp_ring_new (guint32 max_items, guint64 max_bytes, GError **error);
+MpRing *mp_ring_new_full (guint32 max_items,
+                          guint64 max_bytes,
+                          guint32 max_deliveries,
+                          GError **error);
+/* Before it is used: makes it one that carries descriptors, which costs two. */
+gboolean mp_ring_carry_fds (MpRing *self, GError **error);
+gboolean mp_ring_carries_fds (MpRing *self);
 MpRing *mp_ring_new_from_handle (GVariant *handle, GUnixFDList *fd_list, GError **error);
 GVariant *mp_ring_to_handle (MpRing *self, GUnixFDList *fd_list, GError **error);
 /* The same with another kind than "ring", for what is a ring and little else. */
@@ -115,6 +135,14 @@ MpRingStatus mp_ring_take (MpRing *self,
                            gint64 deadline,
                            GCancellable *cancellable,
                            gsize *n_taken);
+/* One message, and its descriptors, if it has any: they are appended to @fds, which is empty,
+ * and are the caller's. The message is not left in a block. */
+MpRingStatus mp_ring_take_with_fds (MpRing *self,
+                                    MpRingTake take,
+                                    gpointer user_data,
+                                    GArray *fds,
+                                    gint64 deadline,
+                                    GCancellable *cancellable);
 /* Until a get (G_IO_IN) or a put (G_IO_OUT) of something small would find what
  * it needs, or the ring is closed; only a hint. Who returns from here has been
  * woken in the place of others, and should then try. */
@@ -125,6 +153,10 @@ guint64 mp_ring_get_used_bytes (MpRing *self);
 guint32 mp_ring_get_taken (MpRing *self); /* messages taken so far, modulo 2^32 */
 guint32 mp_ring_get_max_items (MpRing *self);
 guint64 mp_ring_get_max_bytes (MpRing *self);
+guint32 mp_ring_get_max_deliveries (MpRing *self);
+/* Where those go that were lent too often; nullable. It is to be set before @self is used. */
+void mp_ring_set_dead_letters (MpRing *self, MpRing *dead_letters);
+MpRing *mp_ring_get_dead_letters (MpRing *self);
 
 /* Wakes every sleeper so that it looks again: for whoever saw a peer die,
  * which may have been between its commit and its wake. */
@@ -136,8 +168,9 @@ void mp_ring_poke (MpRing *self);
 void mp_ring_close (MpRing *self, MpQueueSides sides);
 gboolean mp_ring_is_closed (MpRing *self);
 
-/* Takes all that is there away. */
-MpRingStatus mp_ring_drain (MpRing *self, guint32 *n_taken);
+/* Takes what is there away, and counts it as done: @n_rounds times as much as one may take at
+ * once, or all. */
+MpRingStatus mp_ring_drain (MpRing *self, guint32 n_rounds, guint32 *n_taken);
 /* Of the first message. */
 MpRingStatus mp_ring_peek_length (MpRing *self, gsize *length);
 
@@ -149,10 +182,22 @@ gboolean mp_ring_count_done (MpRing *self, guint32 n);
 MpRingStatus mp_ring_join (MpRing *self, gint64 deadline, GCancellable *cancellable);
 
 /* Ready while there is something to take (G_IO_IN), or room (G_IO_OUT), or it
- * is closed. The callback is a GSourceFunc. */
+ * is closed; or while none is unfinished (G_IO_PRI). The callback is a GSourceFunc. */
 GSource *mp_ring_source_new (MpRing *self, GIOCondition condition);
-/* Ready while there is room for @records. */
-GSource *mp_ring_source_new_for_put (MpRing *self, const MpRecord *records, gsize n_records);
+/* Ready while there is room for @records, which it claims as @token when that takes long. */
+GSource *mp_ring_source_new_for_put (MpRing *self,
+                                     const MpRecord *records,
+                                     gsize n_records,
+                                     guint32 token);
+/* A new one, never 0. */
+guint32 mp_ring_claim_token (void);
+/* As which this thread claims that waits by itself. */
+guint32 mp_ring_thread_token (void);
+/* Puts now, or not at all; that room was claimed as @token is not in the way. */
+MpRingStatus mp_ring_put_claimed (MpRing *self,
+                                  const MpRecord *records,
+                                  gsize n_records,
+                                  guint32 token);
 
 /* For @status other than MP_RING_DONE; always returns FALSE. */
 gboolean mp_ring_set_error (GError **error, MpRing *self, MpRingStatus status, gboolean putting);

@@ -200,7 +200,9 @@ mp_ring_get_small (MpRing *self, guint8 *buffer, gsize *length, guint *codec)
 
   if (tail == head)
     head = atomic_load_explicit (&shared->head, memory_order_acquire);
-  if (tail == head || G_UNLIKELY (thread.tid == 0))
+  if (tail == head ||
+      G_UNLIKELY (thread.tid == 0 ||
+                  atomic_load_explicit (&shared->returned, memory_order_relaxed) != 0))
     return MP_RING_QUICK_UNTRIED;
   if (G_UNLIKELY (!mp_micro_lock_try_as (&shared->get_lock, &thread)))
     {
@@ -219,7 +221,7 @@ mp_ring_get_small (MpRing *self, guint8 *buffer, gsize *length, guint *codec)
   units = mp_ring_units_for_quick (message.length);
   /* Nor do the numbers begin anew between here and head. */
   if (message.length > MP_RING_SMALL_LENGTH ||
-      G_UNLIKELY (message.codec > MP_CODEC_JSON ||
+      G_UNLIKELY (message.codec > MP_CODEC_LAST ||
                   (guint64) mp_ring_position (tail) + units > mp_ring_position (head)))
     return MP_RING_QUICK_HELD;
   *length = message.length;

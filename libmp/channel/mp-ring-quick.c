@@ -125,8 +125,10 @@ mp_ring_finish_put (MpRing *self, MpRingQuick quick)
 gboolean
 mp_ring_put_quickly (MpRing *self, const guint8 *data, gsize length, MpCodec codec)
 {
-  MpRingQuick quick = mp_ring_put_usual (self, data, length, codec, MP_RING_QUICK_LENGTH);
+  MpRingQuick quick = MP_RING_QUICK_UNFIT;
 
+  if (!mp_ring_wants_block (self, length))
+    quick = mp_ring_put_usual (self, data, length, codec, MP_RING_QUICK_LENGTH);
   if (G_LIKELY (quick == MP_RING_QUICK_DONE))
     return TRUE;
   if (quick == MP_RING_QUICK_HELD)
@@ -161,7 +163,7 @@ mp_ring_get_held (MpRing *self, guint8 *buffer, gsize size, gsize *length, guint
       message.length = atomic_load_explicit (&words[0], memory_order_relaxed);
       message.codec = atomic_load_explicit (&words[1], memory_order_relaxed);
       units = (guint32) mp_ring_units_for (message.length);
-      if (message.length > size || message.codec > MP_CODEC_JSON ||
+      if (message.length > size || message.codec > MP_CODEC_LAST ||
           units > mp_ring_position (head) - mp_ring_position (tail) ||
           units > mp_ring_class_units (self, class_))
         words = NULL;

@@ -25,6 +25,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "../base/mp-clock-private.h"
+
 /* Memory is taken in pieces of an eighth of the segment within these bounds. */
 #define MIN_STEP_UNITS (64u * 1024 / MP_RING_UNIT)
 #define MAX_STEP_UNITS (8u * 1024 * 1024 / MP_RING_UNIT)
@@ -53,12 +55,6 @@ mp_ring_map_class (MpRing *self, guint32 class_)
     return memory;
   munmap (memory, 2 * length);
   return expected;
-}
-
-static MpRingStatus
-status_of_errno (void)
-{
-  return errno == EFAULT ? MP_RING_CORRUPT : MP_RING_NO_MEMORY;
 }
 
 /* Whether class @wanted is between get_class and put_class; also if that cannot be told. */
@@ -111,7 +107,7 @@ open_class (MpRing *self, guint32 current, guint32 next, guint32 position)
     mp_ring_class_offset (self, next) + (guint64) mp_ring_class_units (self, next) * MP_RING_UNIT;
 
   if (!mp_segment_grow (&self->segment, end) || mp_ring_get_memory (self, next) == NULL)
-    return status_of_errno ();
+    return mp_ring_status_of_errno ();
   /* What is kept about put_class only saves looking: forget it first. */
   mp_ring_forget_room (self);
   atomic_store_explicit (&shared->put_single, 0, memory_order_relaxed);
@@ -168,6 +164,14 @@ get_used_units (MpRing *self, guint32 class_, guint64 head)
          atomic_load_explicit (&shared->classes[class_].start, memory_order_relaxed);
 }
 
+static gboolean
+allocate (MpRing *self, guint32 class_, guint64 from, guint64 to)
+{
+  return mp_segment_allocate (&self->segment,
+                              mp_ring_class_offset (self, class_) + from * MP_RING_UNIT,
+                              (to - from) * MP_RING_UNIT);
+}
+
 /* Under put_lock: takes memory for @need units at @offset. */
 static gboolean
 back_class (MpRing *self, guint32 class_, guint32 offset, guint32 need)
@@ -180,13 +184,13 @@ back_class (MpRing *self, guint32 class_, guint32 offset, guint32 need)
 
   if (wanted <= backed || backed == capacity)
     return TRUE;
-  /* What is written around the end is at the beginning, too. */
+  /* Somebody died in open_class(), or lies, and then about everything before it, too. What is
+   * written around the end is at the beginning. */
+  if (backed > capacity || offset > backed)
+    return allocate (self, class_, offset, MIN (wanted, capacity)) &&
+           (wanted <= capacity || allocate (self, class_, 0, wanted - capacity));
   wanted = MIN (MAX (wanted, (guint64) backed + step), capacity);
-  if (backed > capacity)
-    backed = 0;
-  if (!mp_segment_allocate (&self->segment,
-                            mp_ring_class_offset (self, class_) + (guint64) backed * MP_RING_UNIT,
-                            (wanted - backed) * MP_RING_UNIT))
+  if (!allocate (self, class_, backed, wanted))
     return FALSE;
   atomic_store_explicit (&shared->put_backed, (guint32) wanted, memory_order_relaxed);
   return TRUE;
@@ -214,7 +218,7 @@ mp_ring_make_room (MpRing *self, guint64 head, guint32 need, guint8 **place)
           guint8 *memory = mp_ring_get_memory (self, class_);
 
           if (memory == NULL)
-            return status_of_errno ();
+            return mp_ring_status_of_errno ();
           if (!back_class (self, class_, offset, need))
             return MP_RING_NO_MEMORY;
           *place = memory + (gsize) offset * MP_RING_UNIT;
@@ -278,12 +282,8 @@ mp_ring_trim_slow (MpRing *self, guint32 units)
   MpRingShared *shared = self->shared;
   guint32 class_ = 0;
   guint64 head;
-  MpMicroLockResult result;
 
-  if (!should_trim (self, units))
-    return;
-  result = mp_micro_lock_acquire (&shared->put_lock, 0);
-  if (result != MP_MICRO_LOCK_ACQUIRED && result != MP_MICRO_LOCK_OWNER_DIED)
+  if (!should_trim (self, units) || mp_ring_lock_put (self, MP_DEADLINE_NOW) != MP_RING_DONE)
     return;
   head = atomic_load_explicit (&shared->head, memory_order_relaxed);
   if (head == atomic_load_explicit (&shared->tail, memory_order_acquire) &&
@@ -296,8 +296,7 @@ mp_ring_trim_slow (MpRing *self, guint32 units)
     }
   mp_micro_lock_release (&shared->put_lock);
 
-  result = mp_micro_lock_acquire (&shared->get_lock, 0);
-  if (result != MP_MICRO_LOCK_ACQUIRED && result != MP_MICRO_LOCK_OWNER_DIED)
+  if (mp_ring_lock_get (self, MP_DEADLINE_NOW) != MP_RING_DONE)
     return;
   mp_ring_advance (self,
                    mp_ring_position (atomic_load_explicit (&shared->tail, memory_order_relaxed)),

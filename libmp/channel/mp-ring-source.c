@@ -3,10 +3,15 @@
 
 #include "mp-ring-layout-private.h"
 
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include "../base/mp-fd-private.h"
+
 /* Somebody may have died before it could wake us. */
 #define FALLBACK_MS 1000
 /* Who needs more room than there is leaves the eventfd to those who need less,
- * and looks by itself. */
+ * and looks by itself; but see watch_changes(). */
 #define LOOK_MS 5
 
 typedef struct
@@ -15,7 +20,35 @@ typedef struct
   MpRing *ring;
   MpRingNeed need;
   GPollFD poll;
+  gint64 claim_at; /* if it has a token */
+  gboolean claims;
+  MpFd changes; /* readable when the eventfd was made so again */
 } RingSource;
+
+/* Where there is room in the ring, and none for descriptors, the eventfd stays readable for those
+ * who have none. It is written again all the same, if somebody says to be waiting. */
+static MpFd
+watch_changes (int event)
+{
+  g_auto (MpFd) fd = epoll_create1 (EPOLL_CLOEXEC);
+  struct epoll_event interest = { .events = EPOLLIN | EPOLLET };
+
+  return fd >= 0 && epoll_ctl (fd, EPOLL_CTL_ADD, event, &interest) == 0 ? g_steal_fd (&fd) : -1;
+}
+
+static gboolean
+ring_source_look_again (RingSource *self)
+{
+  struct epoll_event event;
+
+  if (mp_ring_is_ready (self->ring, &self->need))
+    return TRUE;
+  while (epoll_wait (self->changes, &event, 1, 0) < 0 && errno == EINTR)
+    ;
+  atomic_store (&mp_ring_get_side (self->ring, self->need.condition)->armed, 1);
+  mp_ring_fence (self->ring);
+  return mp_ring_is_ready (self->ring, &self->need);
+}
 
 static gboolean
 ring_source_look (RingSource *self, gboolean signalled)
@@ -23,9 +56,14 @@ ring_source_look (RingSource *self, gboolean signalled)
   MpRingSide *side = mp_ring_get_side (self->ring, self->need.condition);
   MpRingNeed small = mp_ring_need (self->need.condition);
 
+  if (self->changes >= 0)
+    return ring_source_look_again (self);
   self->poll.events = G_IO_IN;
   if (mp_ring_is_ready (self->ring, &self->need))
     return TRUE;
+  /* Nobody takes what comes from who has claimed it, so that every word of it counts. */
+  if (self->claims)
+    small = self->need;
   if ((self->need.condition & G_IO_OUT) != 0 && mp_ring_is_ready (self->ring, &small))
     {
       self->poll.events = 0;
@@ -36,16 +74,37 @@ ring_source_look (RingSource *self, gboolean signalled)
   return mp_ring_arm (self->ring, &small) && mp_ring_is_ready (self->ring, &self->need);
 }
 
+/* How many milliseconds from now it has to be done again. */
+static int
+ring_source_claim (RingSource *self)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (now >= self->claim_at)
+    {
+      self->claims = mp_ring_claim (self->ring, &self->need);
+      self->claim_at = now + (self->claims ? MP_RING_CLAIM_REFRESH_US : MP_RING_CLAIM_AFTER_US);
+    }
+  return (int) ((self->claim_at - now + 999) / 1000);
+}
+
 static gboolean
 ring_source_prepare (GSource *source, int *timeout)
 {
   RingSource *self = (RingSource *) source;
-  gboolean ready = ring_source_look (self, FALSE);
+  gboolean ready;
+  int claim_in;
 
+  mp_ring_tend (self->ring, FALSE);
+  claim_in = self->need.token != 0 ? ring_source_claim (self) : FALLBACK_MS;
+  ready = ring_source_look (self, FALSE);
   if (self->poll.events == 0)
     *timeout = LOOK_MS;
   else
-    *timeout = mp_ring_has_claim (self->ring) ? MP_RING_CLAIM_REFRESH_US / 1000 : FALLBACK_MS;
+    *timeout = mp_ring_is_held_up (self->ring, self->need.condition)
+                 ? MP_RING_CLAIM_REFRESH_US / 1000
+                 : FALLBACK_MS;
+  *timeout = MIN (*timeout, claim_in);
   return ready;
 }
 
@@ -76,6 +135,8 @@ ring_source_finalize (GSource *source)
 {
   RingSource *self = (RingSource *) source;
 
+  mp_clear_fd (&self->changes);
+  mp_ring_unclaim (self->ring, &self->need);
   mp_ring_unref (self->ring);
 }
 
@@ -95,7 +156,10 @@ mp_ring_source_new_full (MpRing *self, const MpRingNeed *need)
 
   ring_source->ring = mp_ring_ref (self);
   ring_source->need = *need;
-  ring_source->poll.fd = (need->condition & G_IO_OUT) != 0 ? self->put_event : self->get_event;
+  ring_source->poll.fd = mp_ring_get_event (self, need->condition);
+  ring_source->changes = need->fds ? watch_changes (ring_source->poll.fd) : -1;
+  if (ring_source->changes >= 0)
+    ring_source->poll.fd = ring_source->changes;
   ring_source->poll.events = G_IO_IN;
   /* Not g_source_add_unix_fd(): that dispatches whenever the descriptor is
    * readable, and here it only says that it is worth to look. */
@@ -113,10 +177,15 @@ mp_ring_source_new (MpRing *self, GIOCondition condition)
 }
 
 GSource *
-mp_ring_source_new_for_put (MpRing *self, const MpRecord *records, gsize n_records)
+mp_ring_source_new_for_put (MpRing *self, const MpRecord *records, gsize n_records, guint32 token)
 {
   MpRingNeed need = mp_ring_need (G_IO_OUT);
+  GSource *source;
 
   mp_ring_measure (records, n_records, &need);
-  return mp_ring_source_new_full (self, &need);
+  /* Where there is no bound, it waits only for descriptors, which nobody claims. */
+  need.token = self->bounded ? token : 0;
+  source = mp_ring_source_new_full (self, &need);
+  ((RingSource *) source)->claim_at = g_get_monotonic_time () + MP_RING_CLAIM_AFTER_US;
+  return source;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
-/* Sleeping and waking. Each side, getters and putters, has
+/* Sleeping and waking. Each side, getters and putters and those who join, has
  *
  * - a count of sleepers in futexes, and the word they sleep on. A sleeper counts
  *   itself, looks once more, and sleeps; who commits looks at the count after
@@ -16,21 +16,25 @@
  *   loops may sleep on it. Who commits makes it readable if the flag was set.
  *   So no loop sleeps while there is something that no busy one attends to.
  *
- * A wake is for one sleeper. Who is woken and leaves without taking anything,
- * because of a signal, of its deadline, or because it cannot read the message,
- * passes it on.
+ * A wake is for one sleeper. While it comes, nobody else is woken for what is put
+ * meanwhile: who wakes it says so before. It takes that back when it has arrived,
+ * then looks, takes what it finds, and wakes the next one if there is more. Who
+ * spins does the same; and who woke nobody takes it back, and looks again. Whoever
+ * finds something and leaves it, because of a signal, of its deadline, or because
+ * it cannot read the message, passes it on.
+ * Putters are woken seldom enough without that.
  *
  * Both look for themselves after at most a second, because somebody may have
- * been killed between a commit and its wake, after it was woken and before it
- * took anything, between emptying and arming, or between a new epoch and the
- * wake that goes with it. tests/model/ring.pml checks that there is no other
- * way to sleep beside a message. */
+ * been killed between a commit and its wake, while it came, between emptying and
+ * arming, or between a new epoch and the wake that goes with it.
+ * tests/model/ring.pml checks that there is no other way to sleep beside a message. */
 
 #include "mp-ring-quick-private.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../base/mp-clock-private.h"
@@ -41,12 +45,8 @@
  * for each message would be dear, but not longer than this. */
 #define LAZY_US 1000
 #define MAX_IDLE_WAKES 16
-
-/* Rounds of looking: some microseconds. */
-#define MAX_SPINS 400
-#define MIN_SPINS 16
-/* How often a side that no longer spins tries whether it pays again. */
-#define SPIN_AGAIN 32
+/* Who was to come, and has not for so long, was killed or stopped. */
+#define COMING_MS 10
 
 MpRingNeed
 mp_ring_need (GIOCondition condition)
@@ -64,6 +64,16 @@ is_room_beside_claim (MpRing *self, const MpRingNeed *need, guint64 head, guint6
   return mp_ring_has_room (self, head, tail, &both);
 }
 
+/* What is lent, and may come back, keeps even a closed ring from its end. */
+static G_GNUC_NO_INLINE gboolean
+is_over (MpRing *self)
+{
+  MpRingShared *shared = self->shared;
+
+  return (atomic_load (&shared->closed) & MP_QUEUE_SIDES_GET) != 0 ||
+         atomic_load (&shared->returned) != 0 || !mp_ring_is_lent (self);
+}
+
 gboolean
 mp_ring_is_ready (MpRing *self, const MpRingNeed *need)
 {
@@ -73,14 +83,19 @@ mp_ring_is_ready (MpRing *self, const MpRingNeed *need)
   guint32 units = mp_ring_position (head) - mp_ring_position (tail);
   guint32 items = mp_ring_items (head) - mp_ring_items (tail);
 
-  if (atomic_load_explicit (&shared->closed, memory_order_acquire) != 0)
-    return TRUE;
+  if (G_UNLIKELY ((need->condition & G_IO_PRI) != 0))
+    return mp_ring_get_unfinished (self) == 0;
+  if (G_UNLIKELY (atomic_load_explicit (&shared->closed, memory_order_acquire) != 0))
+    return (need->condition & G_IO_OUT) != 0 || items != 0 || is_over (self);
   if ((need->condition & G_IO_OUT) == 0)
-    return items != 0;
+    return items != 0 || atomic_load_explicit (&shared->returned, memory_order_relaxed) != 0;
+  if (G_UNLIKELY (need->fds) && !mp_ring_has_fd_room (self))
+    return FALSE;
+  if (!self->bounded)
+    return TRUE;
   if (G_UNLIKELY (mp_ring_has_claim (self)))
     return is_room_beside_claim (self, need, head, tail);
-  return !self->bounded ||
-         ((guint64) units + MIN (need->units, self->max_units) <= self->max_units &&
+  return ((guint64) units + MIN (need->units, self->max_units) <= self->max_units &&
           (guint64) items + need->items <= self->max_items);
 }
 
@@ -108,7 +123,8 @@ leave (MpRingSide *side, guint32 epoch, guint32 n)
   while (!atomic_compare_exchange_weak (&side->waiters, &seen, seen - count));
 }
 
-static void
+/* FALSE if there was none. */
+static gboolean
 wake_sleepers (MpRingSide *side, guint32 n)
 {
   uint64_t seen = atomic_load (&side->waiters);
@@ -116,23 +132,60 @@ wake_sleepers (MpRingSide *side, guint32 n)
   int woken;
 
   if ((guint32) seen == 0)
-    return;
+    return FALSE;
   atomic_fetch_add (&side->sequence, 1);
   woken = mp_futex_wake (&side->sequence, (int) MIN (n, INT_MAX), TRUE);
   if (woken > 0)
     {
       leave (side, epoch, (guint32) woken);
       atomic_store_explicit (&side->idle_wakes, 0, memory_order_relaxed);
-      return;
+      return TRUE;
     }
   if (atomic_fetch_add (&side->idle_wakes, 1) < MAX_IDLE_WAKES)
-    return;
+    return FALSE;
   atomic_store (&side->idle_wakes, 0);
   if (atomic_compare_exchange_strong (&side->waiters, &seen, ((uint64_t) epoch + 1) << 32))
     {
       atomic_fetch_add (&side->sequence, 1);
       mp_futex_wake (&side->sequence, INT_MAX, TRUE);
     }
+  return FALSE;
+}
+
+/* Who comes */
+
+/* Never 0. What the kernel last wrote down is good enough, and cheaper. */
+static guint32
+get_milliseconds (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC_COARSE, &now);
+  return (guint32) (now.tv_sec * 1000 + now.tv_nsec / 1000000) | 1;
+}
+
+static gboolean
+is_coming (MpRingSide *side)
+{
+  guint32 coming = atomic_load_explicit (&side->coming, memory_order_relaxed);
+
+  return coming != 0 && get_milliseconds () - coming <= COMING_MS;
+}
+
+/* Before somebody is woken: who was has seen it when it looks whether it is expected. */
+static void
+announce (MpRingSide *side)
+{
+  atomic_store_explicit (&side->coming, get_milliseconds (), memory_order_relaxed);
+}
+
+/* Before this one looks, and takes or passes on what it finds. What nobody has said need not
+ * be taken back: to write there takes as long as much of the rest. */
+static void
+arrive (MpRingSide *side)
+{
+  if (atomic_load_explicit (&side->coming, memory_order_relaxed) != 0)
+    atomic_exchange (&side->coming, 0);
 }
 
 /* Main loops */
@@ -140,6 +193,8 @@ wake_sleepers (MpRingSide *side, guint32 n)
 int
 mp_ring_get_event (MpRing *self, GIOCondition condition)
 {
+  if ((condition & G_IO_PRI) != 0)
+    return self->join_event;
   return (condition & G_IO_OUT) != 0 ? self->put_event : self->get_event;
 }
 
@@ -177,11 +232,42 @@ mp_ring_arm (MpRing *self, const MpRingNeed *need)
 
 /* Waking */
 
-void
-mp_ring_wake_getters_slow (MpRing *self, guint32 n)
+/* More than can run at once would only be in each other's way: each that comes wakes the
+ * next one if there is more. */
+static guint32
+limit_wakes (guint32 n)
 {
-  wake_sleepers (&self->shared->getters, n);
-  disarm (&self->shared->getters, self->get_event);
+  static _Atomic guint32 n_processors = 0;
+  guint32 known = atomic_load_explicit (&n_processors, memory_order_relaxed);
+
+  if (known == 0)
+    {
+      known = g_get_num_processors ();
+      atomic_store_explicit (&n_processors, known, memory_order_relaxed);
+    }
+  return MIN (n, known);
+}
+
+void
+mp_ring_wake_getters_slow (MpRing *self, guint32 n_items)
+{
+  MpRingSide *side = &self->shared->getters;
+  guint32 n = limit_wakes (n_items);
+  gboolean more = (guint32) atomic_load (&side->waiters) > n;
+  const MpRingNeed need = { .condition = G_IO_IN };
+
+  if (is_coming (side))
+    return;
+  if (more)
+    announce (side);
+  if (!wake_sleepers (side, n) && more)
+    {
+      /* Nobody comes; and who has believed it has woken nobody either. */
+      arrive (side);
+      if (mp_ring_is_ready (self, &need))
+        wake_sleepers (side, n);
+    }
+  disarm (side, self->get_event);
 }
 
 void
@@ -227,34 +313,38 @@ mp_ring_pass_on (MpRing *self, GIOCondition condition)
 
 /* Waiting */
 
-/* Spins as long as it has paid lately. */
+typedef struct
+{
+  MpRing *ring;
+  const MpRingNeed *need;
+} Looking;
+
+static gboolean
+look (gpointer data)
+{
+  const Looking *looking = data;
+
+  return mp_ring_is_ready (looking->ring, looking->need);
+}
+
+/* A getter that spins comes, too; one at a time is enough. Where it and those who put have
+ * one processor, it gives them that, and looks again: then nobody has to be woken. */
 static gboolean
 spin (MpRing *self, const MpRingNeed *need)
 {
-  int which = (need->condition & G_IO_OUT) != 0;
-  guint32 budget = atomic_load_explicit (&self->spins[which], memory_order_relaxed);
-  guint32 limit = budget;
+  MpRingSide *side = mp_ring_get_side (self, need->condition);
+  Looking looking = { .ring = self, .need = need };
+  gboolean found;
 
-  if (!mp_micro_lock_may_spin ())
+  if ((need->condition & G_IO_OUT) != 0)
+    return mp_spin (&self->put_spin, look, &looking);
+  if (is_coming (side))
     return FALSE;
-  if (budget <= MIN_SPINS &&
-      atomic_fetch_add_explicit (&self->naps[which], 1, memory_order_relaxed) % SPIN_AGAIN == 0)
-    limit = MAX_SPINS;
-  for (guint32 i = 0; i < limit; i++)
-    {
-      mp_micro_lock_relax ();
-      if (mp_ring_is_ready (self, need))
-        {
-          atomic_store_explicit (&self->spins[which],
-                                 MIN (MAX (budget, 2 * i) + MIN_SPINS, MAX_SPINS),
-                                 memory_order_relaxed);
-          return TRUE;
-        }
-    }
-  atomic_store_explicit (&self->spins[which],
-                         MAX (budget - budget / 4, MIN_SPINS),
-                         memory_order_relaxed);
-  return FALSE;
+  announce (side);
+  found = mp_spin (&self->get_spin, look, &looking) ||
+          mp_spin_yielding (&self->get_yield, look, &looking);
+  arrive (side);
+  return found;
 }
 
 typedef struct
@@ -271,12 +361,11 @@ on_cancelled (GCancellable *cancellable, gpointer user_data)
   mp_ring_wake_side (cancelling->ring, cancelling->condition);
 }
 
-/* How long to sleep at most. @lazily: this sleeper can do with less than any room.
- * Nobody tells when a claim becomes void. */
+/* How long to sleep at most. @lazily: this sleeper can do with less than any room. */
 static gint64
-get_slice (MpRing *self, gint64 deadline, gboolean lazily)
+get_slice (MpRing *self, GIOCondition condition, gint64 deadline, gboolean lazily)
 {
-  gint64 length = mp_ring_has_claim (self) ? MP_RING_CLAIM_REFRESH_US : SLICE_US;
+  gint64 length = mp_ring_is_held_up (self, condition) ? MP_RING_CLAIM_REFRESH_US : SLICE_US;
   gint64 slice = g_get_monotonic_time () + (lazily ? LAZY_US : length);
 
   return deadline != MP_DEADLINE_NEVER && deadline < slice ? deadline : slice;
@@ -296,23 +385,30 @@ sleep_until_ready (MpRing *self, const MpRingNeed *need, gint64 deadline, GCance
 
       if (!lazily)
         atomic_store (&side->eager, 1);
-      mp_ring_fence (self);
+      mp_ring_fence_after_release (self);
       if (mp_ring_is_ready (self, need))
         {
           leave (side, epoch, 1);
           return MP_RING_DONE;
         }
-      if (g_cancellable_is_cancelled (cancellable))
+      if (cancellable != NULL && g_cancellable_is_cancelled (cancellable))
         {
           leave (side, epoch, 1);
           return MP_RING_INTERRUPTED;
         }
-      result = mp_futex_wait (&side->sequence, sequence, get_slice (self, deadline, lazily), TRUE);
+      result = mp_futex_wait (&side->sequence,
+                              sequence,
+                              get_slice (self, need->condition, deadline, lazily),
+                              TRUE);
       if (result != MP_FUTEX_WOKEN)
         leave (side, epoch, 1);
+      arrive (side);
+      if (result == MP_FUTEX_TIMED_OUT && !lazily)
+        mp_ring_tend (self, FALSE);
       if (mp_ring_is_ready (self, need))
         return MP_RING_DONE;
-      if (result == MP_FUTEX_INTERRUPTED || g_cancellable_is_cancelled (cancellable))
+      if (result == MP_FUTEX_INTERRUPTED ||
+          (cancellable != NULL && g_cancellable_is_cancelled (cancellable)))
         return MP_RING_INTERRUPTED;
       if (mp_deadline_left (deadline) == 0)
         return MP_RING_TIMED_OUT;
@@ -331,12 +427,13 @@ mp_ring_wait_for (MpRing *self, const MpRingNeed *need, gint64 deadline, GCancel
     return MP_RING_DONE;
   if (mp_deadline_left (deadline) == 0)
     return MP_RING_TIMED_OUT;
-  if (spin (self, need))
+  if ((need->condition & G_IO_PRI) == 0 && spin (self, need))
     return MP_RING_DONE;
   if (cancellable != NULL)
     handler = g_cancellable_connect (cancellable, G_CALLBACK (on_cancelled), &cancelling, NULL);
   status = sleep_until_ready (self, need, deadline, cancellable);
-  g_cancellable_disconnect (cancellable, handler);
+  if (cancellable != NULL)
+    g_cancellable_disconnect (cancellable, handler);
   return status;
 }
 
@@ -344,8 +441,10 @@ MpRingStatus
 mp_ring_wait (MpRing *self, GIOCondition condition, gint64 deadline)
 {
   MpRingNeed need = mp_ring_need (condition);
-  MpRingStatus status = mp_ring_wait_for (self, &need, deadline, NULL);
+  MpRingStatus status;
 
+  need.token = mp_ring_thread_token ();
+  status = mp_ring_wait_for (self, &need, deadline, NULL);
   /* It may never take what it was woken for. */
   if (status == MP_RING_DONE)
     mp_ring_pass_on (self, condition);

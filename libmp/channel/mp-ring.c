@@ -18,7 +18,8 @@
  * The room is a chain of segments in one growable file, see
  * mp-ring-segments.c; the short way of one message is in mp-ring-quick.c;
  * sleeping and waking are in mp-ring-wait.c, and how a ring is made, travels and
- * is checked at its arrival, in mp-ring-handle.c.
+ * is checked at its arrival, in mp-ring-handle.c. Descriptors that belong to
+ * messages are in mp-ring-fds.c.
  *
  * Nothing read from shared memory is believed: it is read once and checked, so
  * that the worst a hostile peer can do is to stall us or to feed us messages. */
@@ -31,38 +32,19 @@
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
 
-/* Who has waited for so long for room claims it. */
-#define CLAIM_AFTER_US 5000
-/* A process that was stopped with the lock holds nobody up for longer. */
-#define DRAIN_US G_USEC_PER_SEC
-
 /* What did not fit the last time, for the error message. */
 static _Thread_local guint64 refused_bytes;
 static _Thread_local guint64 refused_items;
-
-static MpRingStatus
-status_of_lock (MpMicroLockResult result)
-{
-  switch (result)
-    {
-    case MP_MICRO_LOCK_TIMED_OUT:
-      return MP_RING_TIMED_OUT;
-    case MP_MICRO_LOCK_INTERRUPTED:
-      return MP_RING_INTERRUPTED;
-    case MP_MICRO_LOCK_ACQUIRED:
-    case MP_MICRO_LOCK_OWNER_DIED:
-    default:
-      return MP_RING_DONE;
-    }
-}
 
 /* Putting */
 
 static inline guint64
 record_length (const MpRecord *record)
 {
-  guint64 length = 0;
+  guint64 length = record->n_fds > 0 ? sizeof (MpFdTicket) : 0;
 
+  if (G_UNLIKELY (record->block != NULL))
+    return length + sizeof *record->block;
   for (guint i = 0; i < record->n_parts; i++)
     length += record->parts[i].size;
   return length;
@@ -71,32 +53,51 @@ record_length (const MpRecord *record)
 gboolean
 mp_ring_measure (const MpRecord *records, gsize n_records, MpRingNeed *need)
 {
+  gboolean blocks = FALSE, fds = FALSE;
   guint64 units = 0;
 
   for (gsize i = 0; i < n_records; i++)
     {
       guint64 length = record_length (&records[i]);
 
+      blocks |= records[i].block != NULL;
+      fds |= records[i].n_fds > 0;
       if (length > G_MAXUINT32)
         return FALSE;
       units += mp_ring_units_for (length);
     }
   if (units > MP_RING_MAX_CLASS_UNITS || n_records > G_MAXUINT32)
     return FALSE;
-  *need =
-    (MpRingNeed){ .condition = G_IO_OUT, .units = (guint32) units, .items = (guint32) n_records };
+  *need = (MpRingNeed){ .condition = G_IO_OUT,
+                        .units = (guint32) units,
+                        .items = (guint32) n_records,
+                        .blocks = blocks,
+                        .fds = fds };
   return TRUE;
 }
 
 static void
-write_records (guint8 *place, const MpRecord *records, gsize n_records)
+write_records (guint8 *place, const MpRecord *records, gsize n_records, const MpFdTicket *ticket)
 {
   for (gsize i = 0; i < n_records; i++)
     {
       const MpRecord *record = &records[i];
       guint64 length = 0;
+      guint32 codec = (guint32) record->codec;
 
-      for (guint part = 0; part < record->n_parts; part++)
+      if (G_UNLIKELY (record->n_fds > 0))
+        {
+          length = sizeof *ticket;
+          codec |= MP_RING_WITH_FDS;
+          memcpy (place + sizeof (MpRingMessage), ticket, length);
+        }
+      if (record->block != NULL)
+        {
+          memcpy (place + sizeof (MpRingMessage) + length, record->block, sizeof *record->block);
+          length += sizeof *record->block;
+          codec |= MP_RING_IN_BLOCK;
+        }
+      for (guint part = 0; part < record->n_parts && record->block == NULL; part++)
         {
           if (record->parts[part].size == 0)
             continue;
@@ -106,7 +107,7 @@ write_records (guint8 *place, const MpRecord *records, gsize n_records)
           length += record->parts[part].size;
         }
       *(MpRingMessage *) (gpointer) place =
-        (MpRingMessage){ .length = (uint32_t) length, .codec = (uint32_t) record->codec };
+        (MpRingMessage){ .length = (uint32_t) length, .codec = codec };
       place += mp_ring_units_for (length) * MP_RING_UNIT;
     }
 }
@@ -147,8 +148,9 @@ put_once (MpRing *self,
           gint64 deadline)
 {
   MpRingShared *shared = self->shared;
-  MpRingStatus status = status_of_lock (mp_micro_lock_acquire (&shared->put_lock, deadline));
+  MpRingStatus status = mp_ring_lock_put (self, deadline);
   guint64 head;
+  MpFdTicket ticket = { .number = 0 };
   guint32 room = 0, closed;
   guint8 *place = NULL;
 
@@ -170,10 +172,17 @@ put_once (MpRing *self,
       mp_ring_settle_claim (self, need);
       mp_ring_note_room (self, head, room);
     }
+  if (G_UNLIKELY (status == MP_RING_DONE && need->fds))
+    status = mp_ring_send_fds (self, records, &ticket);
+  if (G_UNLIKELY (status == MP_RING_DONE && need->blocks) &&
+      !mp_ring_queue_blocks (self, records, n_records, head))
+    status = MP_RING_CORRUPT;
   if (G_LIKELY (status == MP_RING_DONE))
     {
-      write_records (place, records, n_records);
+      write_records (place, records, n_records, &ticket);
       mp_ring_commit_put (shared, head, need->items, need->units);
+      if (G_UNLIKELY (need->blocks))
+        mp_ring_settle_queued (self, records, n_records);
     }
   mp_micro_lock_release (&shared->put_lock);
   return status;
@@ -201,14 +210,14 @@ wait_for_room (MpRing *self,
   gint64 now = g_get_monotonic_time (), look;
   MpRingStatus status;
 
+  /* There may seem to be room all the time. */
+  if (g_cancellable_is_cancelled (cancellable))
+    return MP_RING_INTERRUPTED;
   if (*claim_at == 0)
-    {
-      need->token = mp_ring_claim_token ();
-      *claim_at = now + CLAIM_AFTER_US;
-    }
+    *claim_at = now + MP_RING_CLAIM_AFTER_US;
   look = now < *claim_at              ? *claim_at
          : mp_ring_claim (self, need) ? now + MP_RING_CLAIM_REFRESH_US
-                                      : now + CLAIM_AFTER_US;
+                                      : now + MP_RING_CLAIM_AFTER_US;
   if (deadline != MP_DEADLINE_NEVER)
     look = MIN (look, deadline);
   status = mp_ring_wait_for (self, need, look, cancellable);
@@ -216,24 +225,24 @@ wait_for_room (MpRing *self,
   return status == MP_RING_TIMED_OUT ? MP_RING_DONE : status;
 }
 
-MpRingStatus
-mp_ring_put_full (MpRing *self,
-                  const MpRecord *records,
-                  gsize n_records,
-                  MpRingPutFlags flags,
-                  gint64 deadline,
-                  GCancellable *cancellable)
+static MpRingStatus
+put_records (MpRing *self,
+             const MpRecord *records,
+             gsize n_records,
+             guint32 token,
+             MpRingPutFlags flags,
+             gint64 deadline,
+             GCancellable *cancellable)
 {
   gint64 claim_at = 0;
   MpRingNeed need;
   MpRingStatus status;
 
-  if (n_records == 0)
-    return mp_ring_is_closed (self) ? MP_RING_CLOSED : MP_RING_DONE;
   if (!mp_ring_measure (records, n_records, &need) ||
       ((flags & MP_RING_PUT_FORCE) == 0 &&
        (need.units > self->max_units || need.items > self->max_items)))
     return refuse (records, n_records);
+  need.token = token != 0 ? token : mp_ring_thread_token ();
   for (;;)
     {
       status = put_once (self, records, n_records, &need, flags, deadline);
@@ -256,6 +265,81 @@ mp_ring_put_full (MpRing *self,
   return status;
 }
 
+static gboolean
+wants_blocks (MpRing *self, const MpRecord *records, gsize n_records)
+{
+  for (gsize i = 0; i < n_records; i++)
+    {
+      if (mp_ring_wants_block (self, record_length (&records[i])))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* Copies what is long before the lock is taken. */
+static G_GNUC_NO_INLINE MpRingStatus
+put_long (MpRing *self,
+          const MpRecord *records,
+          gsize n_records,
+          guint32 token,
+          MpRingPutFlags flags,
+          gint64 deadline,
+          GCancellable *cancellable)
+{
+  g_autofree MpRecord *big = NULL;
+  g_autofree MpBlockRef *blocks = NULL;
+  MpRingNeed room = mp_ring_need (G_IO_OUT);
+  MpRingStatus status;
+
+  room.token = token != 0 ? token : mp_ring_thread_token ();
+  /* Not in vain. */
+  if ((flags & MP_RING_PUT_FORCE) == 0 && mp_deadline_left (deadline) == 0 &&
+      !mp_ring_is_ready (self, &room))
+    return MP_RING_TIMED_OUT;
+  big = g_new (MpRecord, n_records);
+  blocks = g_new (MpBlockRef, n_records);
+  status = mp_ring_put_in_blocks (self, records, n_records, big, blocks);
+  if (status != MP_RING_DONE)
+    return status;
+  status = put_records (self, big, n_records, token, flags, deadline, cancellable);
+  if (status != MP_RING_DONE)
+    mp_ring_give_up_blocks (self, big, n_records);
+  return status;
+}
+
+static MpRingStatus
+put_any (MpRing *self,
+         const MpRecord *records,
+         gsize n_records,
+         guint32 token,
+         MpRingPutFlags flags,
+         gint64 deadline,
+         GCancellable *cancellable)
+{
+  if (n_records == 0)
+    return mp_ring_is_closed (self) ? MP_RING_CLOSED : MP_RING_DONE;
+  if (G_UNLIKELY (wants_blocks (self, records, n_records)))
+    return put_long (self, records, n_records, token, flags, deadline, cancellable);
+  return put_records (self, records, n_records, token, flags, deadline, cancellable);
+}
+
+MpRingStatus
+mp_ring_put_full (MpRing *self,
+                  const MpRecord *records,
+                  gsize n_records,
+                  MpRingPutFlags flags,
+                  gint64 deadline,
+                  GCancellable *cancellable)
+{
+  return put_any (self, records, n_records, 0, flags, deadline, cancellable);
+}
+
+MpRingStatus
+mp_ring_put_claimed (MpRing *self, const MpRecord *records, gsize n_records, guint32 token)
+{
+  return put_any (self, records, n_records, token, 0, MP_DEADLINE_NOW, NULL);
+}
+
 MpRingStatus
 mp_ring_put (MpRing *self,
              const MpRecord *records,
@@ -264,252 +348,6 @@ mp_ring_put (MpRing *self,
              gint64 deadline)
 {
   return mp_ring_put_full (self, records, n_records, flags, deadline, NULL);
-}
-
-/* Taking */
-
-/* One get in the making, under get_lock. */
-typedef struct
-{
-  gsize max_items;
-  gsize max_bytes;
-  MpRingTake take;
-  gpointer user_data;
-  gboolean draining; /* nobody else may take */
-
-  guint32 taken;
-  guint64 bytes;
-  guint32 last_units; /* of the last one taken */
-} Getting;
-
-/* The words between which the messages are; refreshed if more are wanted than
- * the consumers know of. MP_RING_TIMED_OUT if there are none. */
-static MpRingStatus
-find_messages (MpRing *self, guint64 tail, gsize wanted, guint64 *head)
-{
-  MpRingShared *shared = self->shared;
-  guint32 items;
-
-  *head = atomic_load_explicit (&shared->head_cache, memory_order_relaxed);
-  items = mp_ring_items (*head) - mp_ring_items (tail);
-  if (items == 0 || items < wanted || items > mp_ring_position (*head) - mp_ring_position (tail))
-    {
-      *head = atomic_load_explicit (&shared->head, memory_order_acquire);
-      atomic_store_explicit (&shared->head_cache, *head, memory_order_release);
-      items = mp_ring_items (*head) - mp_ring_items (tail);
-    }
-  if (items > mp_ring_position (*head) - mp_ring_position (tail))
-    return MP_RING_CORRUPT;
-  return items != 0 ? MP_RING_DONE : MP_RING_TIMED_OUT;
-}
-
-/* Hands messages of the segment @class_ over, from @tail on; MP_RING_DONE at
- * the end of the segment, too. */
-static MpRingStatus
-take_from_class (MpRing *self, guint32 class_, guint64 *tail, guint64 head, Getting *getting)
-{
-  MpRingClass *segment = &self->shared->classes[class_];
-  guint32 capacity = mp_ring_class_units (self, class_);
-  guint32 available = mp_ring_items (head) - mp_ring_items (*tail);
-  guint8 *memory = mp_ring_get_memory (self, class_);
-  guint32 taken = 0;
-
-  if (G_UNLIKELY (memory == NULL))
-    return errno == EFAULT ? MP_RING_CORRUPT : MP_RING_NO_MEMORY;
-  while (taken < available && getting->taken < getting->max_items)
-    {
-      guint32 position = mp_ring_position (*tail);
-      guint32 left = mp_ring_position (head) - position;
-      gsize offset = (gsize) mp_ring_offset (self, class_, position) * MP_RING_UNIT;
-      _Atomic uint32_t *header = (_Atomic uint32_t *) (gpointer) (memory + offset);
-      uint32_t length = atomic_load_explicit (&header[0], memory_order_relaxed);
-      uint32_t codec = atomic_load_explicit (&header[1], memory_order_relaxed);
-      guint64 units = mp_ring_units_for (length);
-
-      if (taken > 0 && atomic_load_explicit (&segment->closed, memory_order_acquire) &&
-          position == atomic_load_explicit (&segment->end, memory_order_relaxed))
-        return MP_RING_DONE;
-      if (units > left || units > capacity || codec > MP_CODEC_JSON)
-        return MP_RING_CORRUPT;
-      if (getting->taken > 0 && getting->max_bytes != 0 &&
-          getting->bytes + length > getting->max_bytes)
-        return MP_RING_DONE;
-      if (!getting->take (getting->user_data,
-                          mp_ring_items (*tail),
-                          available - taken,
-                          (MpCodec) codec,
-                          (const guint8 *) &header[2],
-                          length))
-        return MP_RING_REFUSED;
-      *tail = mp_ring_word (mp_ring_items (*tail) + 1, position + (guint32) units);
-      getting->bytes += length;
-      getting->last_units = (guint32) units;
-      getting->taken++;
-      taken++;
-    }
-  return MP_RING_DONE;
-}
-
-/* One commit. @emptied: nothing was left. */
-static MpRingStatus
-take_once (MpRing *self, Getting *getting, gint64 deadline, gboolean *emptied)
-{
-  MpRingShared *shared = self->shared;
-  guint32 before = getting->taken;
-  guint32 class_ = 0, closed;
-  guint64 tail, head = 0;
-  MpRingStatus status;
-
-  /* Closed is read first: who closes has the producers' lock, so nothing comes after it. */
-  closed = atomic_load_explicit (&shared->closed, memory_order_acquire);
-  if (G_UNLIKELY (closed != 0) && (mp_ring_get_length (self) == 0 ||
-                                   ((closed & MP_QUEUE_SIDES_GET) != 0 && !getting->draining)))
-    return MP_RING_CLOSED;
-  if (mp_ring_items (atomic_load_explicit (&shared->tail, memory_order_relaxed)) ==
-      mp_ring_items (atomic_load_explicit (&shared->head, memory_order_relaxed)))
-    return MP_RING_TIMED_OUT;
-  status = status_of_lock (mp_micro_lock_acquire (&shared->get_lock, deadline));
-  if (G_UNLIKELY (status != MP_RING_DONE))
-    return status;
-  tail = atomic_load_explicit (&shared->tail, memory_order_relaxed);
-  status = find_messages (self, tail, getting->max_items - getting->taken, &head);
-  if (status == MP_RING_DONE)
-    status = mp_ring_advance (self, mp_ring_position (tail), &class_);
-  if (status == MP_RING_DONE)
-    status = take_from_class (self, class_, &tail, head, getting);
-  if (getting->taken > before)
-    {
-      atomic_store_explicit (&shared->tail, tail, memory_order_release);
-      *emptied = mp_ring_items (tail) == mp_ring_items (head);
-    }
-  mp_micro_lock_release (&shared->get_lock);
-  return status;
-}
-
-/* As much as there is now; several commits if it lies in several segments. */
-static MpRingStatus
-take_all (MpRing *self, Getting *getting, gint64 deadline)
-{
-  gboolean emptied = FALSE;
-  MpRingStatus status;
-  guint32 before;
-
-  do
-    {
-      before = getting->taken;
-      status = take_once (self, getting, deadline, &emptied);
-    }
-  while (status == MP_RING_DONE && getting->taken > before && getting->taken < getting->max_items &&
-         (getting->max_bytes == 0 || getting->bytes < getting->max_bytes));
-  if (getting->taken == 0)
-    return status;
-  mp_ring_wake_putters (self, getting->taken);
-  if (G_UNLIKELY (emptied))
-    mp_ring_trim (self, getting->last_units);
-  return MP_RING_DONE;
-}
-
-MpRingStatus
-mp_ring_take (MpRing *self,
-              gsize max_items,
-              gsize max_bytes,
-              MpRingTake take,
-              gpointer user_data,
-              gint64 deadline,
-              GCancellable *cancellable,
-              gsize *n_taken)
-{
-  const MpRingNeed need = { .condition = G_IO_IN };
-  Getting getting = { .max_items = MIN (max_items, G_MAXUINT32),
-                      .max_bytes = max_bytes,
-                      .take = take,
-                      .user_data = user_data };
-  gboolean waited = FALSE;
-  MpRingStatus status;
-
-  if (n_taken != NULL)
-    *n_taken = 0;
-  for (;;)
-    {
-      status = take_all (self, &getting, deadline);
-      if (status != MP_RING_TIMED_OUT || mp_deadline_left (deadline) == 0)
-        break;
-      status = mp_ring_wait_for (self, &need, deadline, cancellable);
-      if (status != MP_RING_DONE)
-        break;
-      waited = TRUE;
-    }
-  if (waited && getting.taken == 0)
-    mp_ring_pass_on (self, G_IO_IN);
-  if (n_taken != NULL)
-    *n_taken = getting.taken;
-  return status;
-}
-
-static gboolean
-take_away (gpointer user_data,
-           guint32 seq,
-           guint32 n_ready,
-           MpCodec codec,
-           const guint8 *data,
-           gsize length)
-{
-  return TRUE;
-}
-
-MpRingStatus
-mp_ring_drain (MpRing *self, guint32 *n_taken)
-{
-  Getting getting = { .max_items = G_MAXUINT32, .take = take_away, .draining = TRUE };
-  gint64 deadline = mp_deadline_new (DRAIN_US);
-  MpRingStatus status;
-
-  do
-    status = take_all (self, &getting, deadline);
-  while (status == MP_RING_INTERRUPTED);
-  *n_taken = getting.taken;
-  return status;
-}
-
-typedef struct
-{
-  MpRingSink sink;
-  gpointer user_data;
-} Sinking;
-
-static gboolean
-take_into_sink (gpointer user_data,
-                guint32 seq,
-                guint32 n_ready,
-                MpCodec codec,
-                const guint8 *data,
-                gsize length)
-{
-  Sinking *sinking = user_data;
-
-  sinking->sink (sinking->user_data, seq, codec, data, length);
-  return TRUE;
-}
-
-MpRingStatus
-mp_ring_get (MpRing *self,
-             gsize max_items,
-             gsize max_bytes,
-             MpRingSink sink,
-             gpointer user_data,
-             gint64 deadline,
-             gsize *n_taken)
-{
-  Sinking sinking = { .sink = sink, .user_data = user_data };
-
-  return mp_ring_take (self,
-                       max_items,
-                       max_bytes,
-                       take_into_sink,
-                       &sinking,
-                       deadline,
-                       NULL,
-                       n_taken);
 }
 
 /* Looking */
@@ -560,11 +398,32 @@ mp_ring_get_max_bytes (MpRing *self)
   return self->max_bytes;
 }
 
+guint32
+mp_ring_get_max_deliveries (MpRing *self)
+{
+  return self->max_deliveries;
+}
+
+void
+mp_ring_set_dead_letters (MpRing *self, MpRing *dead_letters)
+{
+  g_clear_pointer (&self->dead_letters, mp_ring_unref);
+  self->dead_letters = mp_ring_ref (dead_letters);
+}
+
+MpRing *
+mp_ring_get_dead_letters (MpRing *self)
+{
+  return self->dead_letters;
+}
+
 void
 mp_ring_poke (MpRing *self)
 {
+  mp_ring_tend (self, TRUE);
   mp_ring_wake_side (self, G_IO_IN);
   mp_ring_wake_side (self, G_IO_OUT);
+  mp_ring_wake_side (self, G_IO_PRI);
 }
 
 static void
@@ -613,11 +472,25 @@ mp_ring_set_error (GError **error, MpRing *self, MpRingStatus status, gboolean p
     case MP_RING_NO_MEMORY:
       g_set_error_literal (error, MP_ERROR, MP_ERROR_LIMIT, "There is not enough memory");
       break;
+    case MP_RING_NO_BLOCKS:
+      g_set_error (error,
+                   MP_ERROR,
+                   MP_ERROR_LIMIT,
+                   "There is no block of the queue: all %u are in use, too many processes use "
+                   "them, or this one has too many descriptors open",
+                   MP_STORE_MAX_BLOCKS);
+      break;
     case MP_RING_REFUSED:
       g_set_error_literal (error,
                            MP_ERROR,
                            MP_ERROR_NOT_SUPPORTED,
                            "The next message is not readable here");
+      break;
+    case MP_RING_HAS_FDS:
+    case MP_RING_NO_FDS:
+    case MP_RING_FDS_MISSING:
+    case MP_RING_FDS_REFUSED:
+      mp_ring_set_fd_error (error, status);
       break;
     case MP_RING_CORRUPT:
     case MP_RING_DONE:

@@ -3,7 +3,10 @@
 
 #include "mp-handle-private.h"
 
-#include "mp-error.h"
+#include <errno.h>
+#include <fcntl.h>
+
+#include "mp-error-private.h"
 #include "mp-namespace-private.h"
 #include "mp-shareable-private.h"
 
@@ -61,6 +64,17 @@ mp_handle_check (GVariant *handle, const char *kind, guint32 version, GError **e
 }
 
 int
+mp_handle_get_fd (GUnixFDList *fd_list, gint32 index, GError **error)
+{
+  int n_fds;
+  int fd = fcntl (g_unix_fd_list_peek_fds (fd_list, &n_fds)[index], F_DUPFD_CLOEXEC, 0);
+
+  if (fd < 0)
+    mp_set_error_from_errno (error, errno, "A descriptor that came with a handle");
+  return fd;
+}
+
+int
 mp_handle_take_fd (GVariant *handle, GUnixFDList *fd_list, const char *what, GError **error)
 {
   g_autoptr (GVariant) fds = g_variant_get_child_value (handle, 3);
@@ -69,7 +83,7 @@ mp_handle_take_fd (GVariant *handle, GUnixFDList *fd_list, const char *what, GEr
   if (g_variant_n_children (fds) == 1)
     g_variant_get_child (fds, 0, "h", &index);
   if (index >= 0 && index < n_fds)
-    return g_unix_fd_list_get (fd_list, index, error);
+    return mp_handle_get_fd (fd_list, index, error);
   g_set_error (error,
                MP_ERROR,
                MP_ERROR_CORRUPT,

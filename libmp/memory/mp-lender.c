@@ -33,9 +33,10 @@ make_path (char *path, const MpProcessId *owner, const char *what, int fd)
     g_snprintf (path, PATH_SIZE, "/proc/%" G_GUINT64_FORMAT "/%s/%d", owner->pid, what, fd);
 }
 
-/* Eventfds share one inode, but have a number that nobody else has. 0: none. */
-static guint64
-read_eventfd_id (const MpProcessId *owner, int fd)
+/* Eventfds share one inode, but have a number that nobody else has. 0: none. FALSE with
+ * errno set. */
+static gboolean
+read_eventfd_id (const MpProcessId *owner, int fd, guint64 *id)
 {
   static const char key[] = "\neventfd-id:";
   char path[PATH_SIZE], text[1024];
@@ -46,20 +47,22 @@ read_eventfd_id (const MpProcessId *owner, int fd)
   make_path (path, owner, "fdinfo", fd);
   info = open (path, O_RDONLY | O_CLOEXEC);
   if (info < 0)
-    return 0;
+    return FALSE;
   do
     got = read (info, text, sizeof text - 1);
   while (got < 0 && errno == EINTR);
-  if (got <= 0)
-    return 0;
+  if (got < 0)
+    return FALSE;
   text[got] = '\0';
   at = strstr (text, key);
-  return at != NULL ? g_ascii_strtoull (at + strlen (key), NULL, 10) : 0;
+  *id = at != NULL ? g_ascii_strtoull (at + strlen (key), NULL, 10) : 0;
+  return TRUE;
 }
 
 typedef enum
 {
   FILE_NONE,     /* no such descriptor, or nobody may see it */
+  FILE_UNKNOWN,  /* no look was to be had, with errno set */
   FILE_ORDINARY, /* can be opened by its path in /proc */
   FILE_SPECIAL,  /* cannot */
   FILE_NAMELESS  /* like others, as far as can be told */
@@ -87,7 +90,8 @@ look_at (MpFdName *self, const MpProcessId *owner, int fd)
     return FILE_NONE;
   if (!g_str_has_prefix (target, "anon_inode:"))
     return FILE_SPECIAL;
-  self->id = read_eventfd_id (owner, fd);
+  if (!read_eventfd_id (owner, fd, &self->id))
+    return errno == ENOENT || errno == ESRCH ? FILE_NONE : FILE_UNKNOWN;
   return self->id != 0 ? FILE_SPECIAL : FILE_NAMELESS;
 }
 
@@ -110,6 +114,7 @@ mp_fd_name_init (MpFdName *self, int fd, GError **error)
                    fd);
       return FALSE;
     case FILE_NONE:
+    case FILE_UNKNOWN:
     default:
       return mp_set_error_from_errno (error, errno, "Lending a descriptor");
     }
@@ -127,6 +132,9 @@ mp_fd_name_is_there (const MpFdName *self, const MpProcessId *owner)
   MpFdName found;
   FileKind kind = look_at (&found, owner, self->fd);
 
+  /* In doubt another one still has it, and this process does not close it. */
+  if (kind == FILE_UNKNOWN)
+    return owner != NULL;
   return (kind == FILE_ORDINARY || kind == FILE_SPECIAL) && mp_fd_name_is_same_file (self, &found);
 }
 
@@ -177,6 +185,8 @@ check_owner (const MpProcessId *owner, GError **error)
                      ", which has it, is another user's or hides its descriptors",
                      owner->pid);
       return FALSE;
+    case MP_PROCESS_UNKNOWN:
+      return mp_set_error_from_errno (error, errno, "Looking for the process that has it");
     case MP_PROCESS_GONE:
     default:
       g_set_error (error,
@@ -200,6 +210,13 @@ set_gone (const MpFdName *self, const MpProcessId *owner, GError **error)
   return -1;
 }
 
+static int
+set_unknown (GError **error)
+{
+  mp_set_error_from_errno (error, errno, "Looking at a descriptor of another process");
+  return -1;
+}
+
 int
 mp_fd_name_open (const MpFdName *self, const MpProcessId *owner, GError **error)
 {
@@ -211,6 +228,8 @@ mp_fd_name_open (const MpFdName *self, const MpProcessId *owner, GError **error)
   if (!check_owner (owner, error))
     return -1;
   kind = look_at (&found, owner, self->fd);
+  if (kind == FILE_UNKNOWN)
+    return set_unknown (error);
   if ((kind != FILE_ORDINARY && kind != FILE_SPECIAL) || !mp_fd_name_is_same_file (self, &found))
     return set_gone (self, owner, error);
   if (mp_process_id_equal (owner, &own))
@@ -237,6 +256,8 @@ mp_fd_name_open (const MpFdName *self, const MpProcessId *owner, GError **error)
     }
   /* Between the look and the taking anything may have happened. */
   kind = look_at (&found, NULL, fd);
+  if (kind == FILE_UNKNOWN)
+    return set_unknown (error);
   if (kind == FILE_NONE || !mp_fd_name_is_same_file (self, &found))
     return set_gone (self, owner, error);
   return g_steal_fd (&fd);

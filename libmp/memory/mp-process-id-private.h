@@ -20,7 +20,8 @@ typedef enum
 {
   MP_PROCESS_GONE,
   MP_PROCESS_ALIVE,
-  MP_PROCESS_HIDDEN /* of another namespace or user: cannot be told, cannot be asked */
+  MP_PROCESS_HIDDEN, /* of another namespace or user: cannot be told, cannot be asked */
+  MP_PROCESS_UNKNOWN /* no look was to be had, with errno set */
 } MpProcessState;
 
 /* What /proc says of a process. */

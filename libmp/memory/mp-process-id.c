@@ -110,8 +110,12 @@ mp_process_id_get_state (const MpProcessId *self)
   if (self->namespace == 0 || self->namespace != mp_get_pid_namespace ())
     return MP_PROCESS_HIDDEN;
   /* 0 would name the asking process itself. */
-  if (self->pid == 0 || self->pid > G_MAXINT32 || !mp_process_status_read (self->pid, &status) ||
-      strchr ("ZXx", status.state) != NULL || status.start != self->start)
+  if (self->pid == 0 || self->pid > G_MAXINT32)
+    return MP_PROCESS_GONE;
+  /* Who has no descriptor or memory left for a look knows nothing of the other. */
+  if (!mp_process_status_read (self->pid, &status))
+    return errno == ENOENT || errno == ESRCH ? MP_PROCESS_GONE : MP_PROCESS_UNKNOWN;
+  if (strchr ("ZXx", status.state) != NULL || status.start != self->start)
     return MP_PROCESS_GONE;
   snprintf (path, sizeof path, "/proc/%" G_GUINT64_FORMAT, self->pid);
   if (stat (path, &owner) != 0)

@@ -329,7 +329,7 @@ is_held_by (const MpNameHolder *holder, const MpProcessId *process)
   MpProcessState state = mp_process_id_get_state (process);
 
   if (state != MP_PROCESS_ALIVE)
-    return state == MP_PROCESS_HIDDEN;
+    return state != MP_PROCESS_GONE;
   for (guint i = 0; i < holder->n_fds; i++)
     {
       if (!mp_fd_name_is_there (&holder->fds[i], process))

@@ -119,7 +119,10 @@ mp_segment_attach_any (MpSegment *self, int fd, guint32 kind, guint32 version, G
 
   segment.fd = fcntl (fd, F_DUPFD_CLOEXEC, 3);
   if (segment.fd < 0)
-    return mp_set_error_from_errno (error, errno, "Attaching to shared memory");
+    /* It is invalid where not even the third descriptor may be had. */
+    return mp_set_error_from_errno (error,
+                                    errno == EINVAL ? EMFILE : errno,
+                                    "Attaching to shared memory");
   fault = find_fault (segment.fd, &size, &access);
   if (fault == NULL && !read_header (&segment))
     fault = "it cannot be read";
@@ -201,7 +204,8 @@ mp_segment_grow (MpSegment *self, guint64 size)
   do
     result = ftruncate (self->fd, (off_t) size);
   while (result != 0 && errno == EINTR);
-  return result == 0;
+  /* Somebody else may have made it longer meanwhile, and then this would make it shorter. */
+  return result == 0 || (errno == EPERM && mp_segment_get_size (self) >= size);
 }
 
 gboolean

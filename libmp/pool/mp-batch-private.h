@@ -6,6 +6,7 @@
 #include <gio/gio.h>
 
 #include "../base/mp-enums.h"
+#include "../channel/mp-buffer-private.h"
 
 G_BEGIN_DECLS
 
@@ -20,6 +21,7 @@ typedef struct
   GOutputVector parts[2];
   guint n_parts;
   gsize length;
+  const MpBlockRef *ref; /* nullable; where the payload can be taken over, once */
   MpCodec codec;
   guint n_items; /* more than one only for a chunk */
 } MpBatchTask;
@@ -34,6 +36,9 @@ MpBatch *mp_batch_new_packed (const guint8 *data,
                               gsize n_lengths,
                               MpCodec codec,
                               GError **error);
+/* One task, which is in @buffer; without a copy if that was lent by @ring, which is nullable.
+ * MP_ERROR_INVALID_ARGUMENT if it was given away already. */
+MpBatch *mp_batch_new_buffer (MpBuffer *buffer, MpRing *ring, MpCodec codec, GError **error);
 MpBatch *mp_batch_ref (MpBatch *self);
 void mp_batch_unref (MpBatch *self);
 

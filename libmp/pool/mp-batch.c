@@ -4,6 +4,7 @@
 #include "mp-batch-private.h"
 
 #include "../base/mp-error.h"
+#include "../base/mp-payload-private.h"
 
 #include <string.h>
 
@@ -26,6 +27,11 @@ struct _MpBatch
   /* Of packed tasks: where each ends; the bytes follow the struct. */
   guint64 *ends;
   guint8 *bytes;
+
+  /* Of a single long one. */
+  MpBuffer *buffer;
+  MpBlockRef ref;
+  gboolean passed_on;
 };
 
 guint
@@ -111,20 +117,15 @@ mp_batch_new_sized (guint n_tasks, gsize length)
 MpBatch *
 mp_batch_new_single (GVariant *argument)
 {
-  g_autoptr (GVariant) boxed = NULL;
+  g_autoptr (GVariant) own = argument != NULL ? g_variant_ref_sink (argument) : NULL;
+  gsize size = own != NULL ? mp_payload_measure (own) : 0;
   MpBatch *self;
-  gsize size = 0;
 
-  if (argument != NULL)
-    {
-      boxed = g_variant_ref_sink (g_variant_new_variant (argument));
-      size = g_variant_get_size (boxed);
-    }
   self = mp_batch_new_sized (1, size);
   self->codec = MP_CODEC_GVARIANT;
   self->ends[0] = size;
-  if (boxed != NULL)
-    g_variant_store (boxed, self->bytes);
+  if (own != NULL)
+    mp_payload_store (own, self->bytes);
   return self;
 }
 
@@ -195,6 +196,33 @@ mp_batch_new_packed (const guint8 *data,
 }
 
 MpBatch *
+mp_batch_new_buffer (MpBuffer *buffer, MpRing *ring, MpCodec codec, GError **error)
+{
+  MpRingStatus status = MP_RING_NO_BLOCKS;
+  MpBatch *self;
+  MpBlockRef ref = { 0 };
+
+  if (buffer->block != NULL && buffer->offset == 0)
+    status = mp_ring_block_pass_on (buffer->block, ring, &ref);
+  if (status == MP_RING_REFUSED)
+    {
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_INVALID_ARGUMENT,
+                           "buffer: it was put or pushed already");
+      return NULL;
+    }
+  self = g_new0 (MpBatch, 1);
+  self->ref_count = 1;
+  self->n_tasks = 1;
+  self->codec = codec;
+  self->buffer = mp_buffer_ref (buffer);
+  self->ref = ref;
+  self->passed_on = status == MP_RING_DONE;
+  return self;
+}
+
+MpBatch *
 mp_batch_ref (MpBatch *self)
 {
   self->ref_count++;
@@ -207,6 +235,7 @@ mp_batch_unref (MpBatch *self)
   if (--self->ref_count > 0)
     return;
   g_clear_pointer (&self->items, g_variant_unref);
+  g_clear_pointer (&self->buffer, mp_buffer_unref);
   g_free (self);
 }
 
@@ -245,6 +274,15 @@ mp_batch_get_packed (MpBatch *self, guint index, MpBatchTask *task)
   task->parts[0].size = self->ends[index] - start;
 }
 
+static void
+mp_batch_get_buffer (MpBatch *self, MpBatchTask *task)
+{
+  task->n_items = 1;
+  task->n_parts = 1;
+  task->parts[0].buffer = mp_buffer_get_memory (self->buffer, &task->parts[0].size);
+  task->ref = self->passed_on ? &self->ref : NULL;
+}
+
 /* The elements as they stand, with offsets of their own and the type at the
  * end: the serialised form of a v that holds an av. */
 static void
@@ -275,7 +313,10 @@ void
 mp_batch_get_task (MpBatch *self, guint index, GPtrArray *scratch, MpBatchTask *task)
 {
   task->codec = self->codec;
-  if (self->items == NULL)
+  task->ref = NULL;
+  if (self->buffer != NULL)
+    mp_batch_get_buffer (self, task);
+  else if (self->items == NULL)
     mp_batch_get_packed (self, index, task);
   else if (self->chunk_size > 1)
     mp_batch_get_chunk (self, index, scratch, task);

@@ -4,6 +4,7 @@
 #include "mp-claims-private.h"
 
 #include "../base/mp-error-private.h"
+#include "../base/mp-futex-private.h"
 #include "../memory/mp-segment-private.h"
 
 #include <errno.h>
@@ -31,17 +32,28 @@
  *
  *   QUEUED -> RUNNING -> DONE      by the worker, by compare-and-exchange
  *   QUEUED -> CANCELLED            by the pool: the worker skips the task
- *   RUNNING -> DOOMED              by the pool, which then kills the worker. A
+ *   RUNNING -> ASKED               by the pool: the worker is told, see the word
+ *                                  in its record, and may still reach DONE
+ *   ASKED -> DOOMED                by the pool, which then kills the worker. A
  *                                  worker that reaches the end of a doomed task
- *                                  stands still, so that the kill cannot hit
- *                                  the next task. */
+ *                                  goes no further, so that the kill cannot hit
+ *                                  the next task.
+ *
+ * A place is for one process. When a zygote dies just after it forked a worker, the
+ * same one is started once more by the next zygote; the first may have come as far as
+ * taking a task before it was killed, too. So the first that asks for a task has the
+ * place, and the other one leaves, whose end makes the pool look at the claim.
+ *
+ * The records stand at the end, room for more workers than there is memory yet:
+ * a pool can grow. */
 
 #define MP_CLAIMS_KIND MP_SEGMENT_KIND ('c', 'l', 'a', 'm')
-#define MP_CLAIMS_VERSION 1
+#define MP_CLAIMS_VERSION 2
 #define MP_CLAIMS_MAX_WORKERS 65536
 #define MP_CLAIMS_MAX_SLOTS (1 << 20)
 #define MP_CACHE_LINE 64
-#define MP_CLAIMS_RECORDS_OFFSET 128
+#define MP_CLAIMS_LEAVE_OFFSET 128
+#define MP_CLAIMS_SLOTS_OFFSET 192
 
 enum
 {
@@ -50,6 +62,7 @@ enum
   SLOT_RUNNING,
   SLOT_DONE,
   SLOT_CANCELLED,
+  SLOT_ASKED,
   SLOT_DOOMED
 };
 
@@ -57,7 +70,7 @@ enum
 #define SLOT_STATE(word) ((word) &0xff)
 #define SLOT_WORKER(word) ((word) >> 8)
 
-G_STATIC_ASSERT (sizeof (MpSegmentHeader) <= MP_CLAIMS_RECORDS_OFFSET);
+G_STATIC_ASSERT (sizeof (MpSegmentHeader) <= MP_CLAIMS_LEAVE_OFFSET);
 
 typedef struct
 {
@@ -66,6 +79,8 @@ typedef struct
   _Atomic uint64_t task_id;
   _Atomic uint32_t slot;
   _Atomic uint32_t attached;
+  _Atomic int64_t began;
+  _Atomic uint32_t asked;
 } MpClaimRecord;
 
 struct _MpClaims
@@ -74,41 +89,63 @@ struct _MpClaims
   gsize size;
   void *memory;
   /* Copies: what the shared header says later is not looked at. */
-  guint n_workers;
+  guint max_workers;
   guint n_slots;
   MpClaimRecord *records;
   _Atomic uint32_t *slots;
+  _Atomic uint32_t *leave;
 };
+
+static gsize
+mp_claims_compute_records_offset (guint n_slots)
+{
+  gsize end = MP_CLAIMS_SLOTS_OFFSET + (gsize) n_slots * sizeof (uint32_t);
+
+  return (end + MP_CACHE_LINE - 1) / MP_CACHE_LINE * MP_CACHE_LINE;
+}
 
 static gsize
 mp_claims_compute_size (guint n_workers, guint n_slots)
 {
-  return MP_CLAIMS_RECORDS_OFFSET + (gsize) n_workers * sizeof (MpClaimRecord) +
-         (gsize) n_slots * sizeof (uint32_t);
+  return mp_claims_compute_records_offset (n_slots) + (gsize) n_workers * sizeof (MpClaimRecord);
 }
 
 static gboolean
-mp_claims_map (MpClaims *self, guint n_workers, guint n_slots, GError **error)
+mp_claims_map (MpClaims *self, guint max_workers, guint n_slots, GError **error)
 {
-  self->n_workers = n_workers;
+  guint8 *memory;
+
+  self->max_workers = max_workers;
   self->n_slots = n_slots;
-  self->size = mp_claims_compute_size (n_workers, n_slots);
+  self->size = mp_claims_compute_size (max_workers, n_slots);
   self->memory = mp_segment_map (&self->segment, 0, self->size);
   if (self->memory == NULL)
     return mp_set_error_from_errno (error, errno, "Mapping the claims of a pool");
-  self->records = (MpClaimRecord *) (gpointer) ((guint8 *) self->memory + MP_CLAIMS_RECORDS_OFFSET);
-  self->slots = (_Atomic uint32_t *) (gpointer) (self->records + n_workers);
+  memory = self->memory;
+  self->leave = (_Atomic uint32_t *) (gpointer) (memory + MP_CLAIMS_LEAVE_OFFSET);
+  self->slots = (_Atomic uint32_t *) (gpointer) (memory + MP_CLAIMS_SLOTS_OFFSET);
+  self->records =
+    (MpClaimRecord *) (gpointer) (memory + mp_claims_compute_records_offset (n_slots));
   return TRUE;
 }
 
+/* Now: a lack of memory is an error here, not a signal later. */
+gboolean
+mp_claims_allocate (MpClaims *self, guint n_workers, GError **error)
+{
+  if (mp_segment_allocate (&self->segment, 0, mp_claims_compute_size (n_workers, self->n_slots)))
+    return TRUE;
+  return mp_set_error_from_errno (error, errno, "Taking memory for the claims of a pool");
+}
+
 MpClaims *
-mp_claims_new (guint n_workers, guint n_slots, GError **error)
+mp_claims_new (guint n_workers, guint max_workers, guint n_slots, GError **error)
 {
   g_autoptr (MpClaims) self = g_new0 (MpClaims, 1);
-  guint64 parameters[MP_SEGMENT_N_PARAMETERS] = { n_workers, n_slots };
-  gsize size = mp_claims_compute_size (n_workers, n_slots);
+  guint64 parameters[MP_SEGMENT_N_PARAMETERS] = { max_workers, n_slots };
 
-  g_assert_cmpuint (n_workers - 1, <, MP_CLAIMS_MAX_WORKERS);
+  g_assert_cmpuint (n_workers - 1, <, max_workers);
+  g_assert_cmpuint (max_workers, <=, MP_CLAIMS_MAX_WORKERS);
   g_assert_cmpuint (n_slots - 1, <, MP_CLAIMS_MAX_SLOTS);
 
   self->segment.fd = -1;
@@ -116,18 +153,15 @@ mp_claims_new (guint n_workers, guint n_slots, GError **error)
                           "mp-claims",
                           MP_CLAIMS_KIND,
                           MP_CLAIMS_VERSION,
-                          size,
+                          mp_claims_compute_size (max_workers, n_slots),
                           FALSE,
                           parameters,
                           error))
     return NULL;
-  /* Now: a lack of memory is an error here, not a signal later. */
-  if (!mp_segment_allocate (&self->segment, 0, size))
-    {
-      mp_set_error_from_errno (error, errno, "Making the claims of a pool");
-      return NULL;
-    }
-  return mp_claims_map (self, n_workers, n_slots, error) ? g_steal_pointer (&self) : NULL;
+  self->n_slots = n_slots;
+  if (!mp_claims_allocate (self, n_workers, error))
+    return NULL;
+  return mp_claims_map (self, max_workers, n_slots, error) ? g_steal_pointer (&self) : NULL;
 }
 
 /* Does not take over @fd. */
@@ -135,18 +169,18 @@ MpClaims *
 mp_claims_new_from_fd (int fd, GError **error)
 {
   g_autoptr (MpClaims) self = g_new0 (MpClaims, 1);
-  guint64 n_workers;
+  guint64 max_workers;
   guint64 n_slots;
 
   self->segment.fd = -1;
   if (!mp_segment_attach (&self->segment, fd, MP_CLAIMS_KIND, MP_CLAIMS_VERSION, error))
     return NULL;
-  n_workers = self->segment.header.parameters[0];
+  max_workers = self->segment.header.parameters[0];
   n_slots = self->segment.header.parameters[1];
-  if (n_workers == 0 || n_workers > MP_CLAIMS_MAX_WORKERS || n_slots == 0 ||
+  if (max_workers == 0 || max_workers > MP_CLAIMS_MAX_WORKERS || n_slots == 0 ||
       n_slots > MP_CLAIMS_MAX_SLOTS ||
       mp_segment_get_size (&self->segment) <
-        mp_claims_compute_size ((guint) n_workers, (guint) n_slots))
+        mp_claims_compute_size ((guint) max_workers, (guint) n_slots))
     {
       g_set_error_literal (error,
                            MP_ERROR,
@@ -154,8 +188,8 @@ mp_claims_new_from_fd (int fd, GError **error)
                            "The claims of a pool have an impossible size");
       return NULL;
     }
-  return mp_claims_map (self, (guint) n_workers, (guint) n_slots, error) ? g_steal_pointer (&self)
-                                                                         : NULL;
+  return mp_claims_map (self, (guint) max_workers, (guint) n_slots, error) ? g_steal_pointer (&self)
+                                                                           : NULL;
 }
 
 void
@@ -174,9 +208,9 @@ mp_claims_get_fd (MpClaims *self)
 }
 
 guint
-mp_claims_get_n_workers (MpClaims *self)
+mp_claims_get_max_workers (MpClaims *self)
 {
-  return self->n_workers;
+  return self->max_workers;
 }
 
 guint
@@ -191,34 +225,49 @@ mp_claims_queue (MpClaims *self, guint slot)
   atomic_store_explicit (&self->slots[slot], SLOT_WORD (SLOT_QUEUED, 0), memory_order_release);
 }
 
+gboolean
+mp_claims_withdraw (MpClaims *self, guint slot)
+{
+  uint32_t word = SLOT_WORD (SLOT_QUEUED, 0);
+
+  return atomic_compare_exchange_strong (&self->slots[slot], &word, SLOT_WORD (SLOT_CANCELLED, 0));
+}
+
 /* What @slot holds must not run, or must not go on. */
 MpClaimsCancel
 mp_claims_cancel (MpClaims *self, guint slot, guint *worker)
 {
-  uint32_t word = atomic_load (&self->slots[slot]);
+  uint32_t word;
 
-  while (TRUE)
-    {
-      if (SLOT_STATE (word) == SLOT_QUEUED)
-        {
-          if (atomic_compare_exchange_strong (&self->slots[slot],
-                                              &word,
-                                              SLOT_WORD (SLOT_CANCELLED, 0)))
-            return MP_CLAIMS_CANCEL_DROPPED;
-        }
-      else if (SLOT_STATE (word) == SLOT_RUNNING && SLOT_WORKER (word) < self->n_workers)
-        {
-          if (atomic_compare_exchange_strong (&self->slots[slot],
-                                              &word,
-                                              SLOT_WORD (SLOT_DOOMED, SLOT_WORKER (word))))
-            {
-              *worker = SLOT_WORKER (word);
-              return MP_CLAIMS_CANCEL_DOOMED;
-            }
-        }
-      else
-        return MP_CLAIMS_CANCEL_LATE;
-    }
+  if (mp_claims_withdraw (self, slot))
+    return MP_CLAIMS_CANCEL_DROPPED;
+  word = atomic_load (&self->slots[slot]);
+  if (SLOT_STATE (word) != SLOT_RUNNING || SLOT_WORKER (word) >= self->max_workers)
+    return MP_CLAIMS_CANCEL_LATE;
+  if (!atomic_compare_exchange_strong (&self->slots[slot],
+                                       &word,
+                                       SLOT_WORD (SLOT_ASKED, SLOT_WORKER (word))))
+    return MP_CLAIMS_CANCEL_LATE;
+  *worker = SLOT_WORKER (word);
+  return MP_CLAIMS_CANCEL_ASKED;
+}
+
+/* The worker's record has to be there. */
+void
+mp_claims_tell_asked (MpClaims *self, guint worker)
+{
+  atomic_fetch_add (&self->records[worker].asked, 1);
+  mp_futex_wake (&self->records[worker].asked, G_MAXINT, TRUE);
+}
+
+gboolean
+mp_claims_doom (MpClaims *self, guint slot, guint worker)
+{
+  uint32_t word = SLOT_WORD (SLOT_ASKED, worker);
+
+  return atomic_compare_exchange_strong (&self->slots[slot],
+                                         &word,
+                                         SLOT_WORD (SLOT_DOOMED, worker));
 }
 
 gboolean
@@ -226,7 +275,7 @@ mp_claims_is_running (MpClaims *self, guint slot)
 {
   uint32_t state = SLOT_STATE (atomic_load (&self->slots[slot]));
 
-  return state == SLOT_RUNNING || state == SLOT_DONE;
+  return state == SLOT_RUNNING || state == SLOT_ASKED || state == SLOT_DONE;
 }
 
 /* FALSE if @worker claims nothing. */
@@ -240,14 +289,15 @@ mp_claims_read (MpClaims *self, guint worker, MpClaim *claim)
   claim->seq = atomic_load_explicit (&record->seq, memory_order_relaxed);
   claim->task_id = atomic_load_explicit (&record->task_id, memory_order_relaxed);
   claim->slot = atomic_load_explicit (&record->slot, memory_order_relaxed);
+  claim->began = atomic_load_explicit (&record->began, memory_order_relaxed);
   return TRUE;
 }
 
-/* Whether @worker came as far as asking for a task. */
-gboolean
-mp_claims_is_attached (MpClaims *self, guint worker)
+/* Who came as far as asking for a task. */
+guint32
+mp_claims_get_attached (MpClaims *self, guint worker)
 {
-  return atomic_load (&self->records[worker].attached) != 0;
+  return atomic_load (&self->records[worker].attached);
 }
 
 /* For the successor of a dead worker. */
@@ -258,10 +308,12 @@ mp_claims_reset (MpClaims *self, guint worker)
   atomic_store (&self->records[worker].attached, 0);
 }
 
-void
-mp_claims_attach (MpClaims *self, guint worker)
+gboolean
+mp_claims_attach (MpClaims *self, guint worker, guint32 process)
 {
-  atomic_store (&self->records[worker].attached, 1);
+  uint32_t nobody = 0;
+
+  return atomic_compare_exchange_strong (&self->records[worker].attached, &nobody, process);
 }
 
 /* Under the task ring's consumer lock, before its commit. */
@@ -273,6 +325,7 @@ mp_claims_take (MpClaims *self, guint worker, const MpClaim *claim)
   atomic_store_explicit (&record->seq, claim->seq, memory_order_relaxed);
   atomic_store_explicit (&record->task_id, claim->task_id, memory_order_relaxed);
   atomic_store_explicit (&record->slot, claim->slot, memory_order_relaxed);
+  atomic_store_explicit (&record->began, claim->began, memory_order_relaxed);
   atomic_store_explicit (&record->n, 1, memory_order_release);
 }
 
@@ -299,5 +352,39 @@ mp_claims_finish (MpClaims *self, guint worker, guint slot)
 {
   uint32_t word = SLOT_WORD (SLOT_RUNNING, worker);
 
+  if (atomic_compare_exchange_strong (&self->slots[slot], &word, SLOT_WORD (SLOT_DONE, worker)))
+    return TRUE;
+  word = SLOT_WORD (SLOT_ASKED, worker);
   return atomic_compare_exchange_strong (&self->slots[slot], &word, SLOT_WORD (SLOT_DONE, worker));
+}
+
+gboolean
+mp_claims_is_asked (MpClaims *self, guint slot)
+{
+  uint32_t state = SLOT_STATE (atomic_load (&self->slots[slot]));
+
+  return state == SLOT_ASKED || state == SLOT_DOOMED;
+}
+
+_Atomic uint32_t *
+mp_claims_get_asked_word (MpClaims *self, guint worker)
+{
+  return &self->records[worker].asked;
+}
+
+void
+mp_claims_dismiss (MpClaims *self, guint n_workers)
+{
+  atomic_store (self->leave, n_workers);
+}
+
+gboolean
+mp_claims_take_leave (MpClaims *self)
+{
+  uint32_t n = atomic_load_explicit (self->leave, memory_order_relaxed);
+
+  while (n > 0)
+    if (atomic_compare_exchange_weak (self->leave, &n, n - 1))
+      return TRUE;
+  return FALSE;
 }

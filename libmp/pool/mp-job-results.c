@@ -231,7 +231,8 @@ mp_job_next_finish (MpJob *self, GAsyncResult *result, GError **error)
  * [method@Mp.Pool.submit_packed]. Never blocks. For bindings.
  *
  * A job that is finished, because it was cancelled or its pool was terminated,
- * takes nothing: %MP_ERROR_CLOSED.
+ * takes nothing: %MP_ERROR_CLOSED. Neither does one in a child of `fork()`, whose
+ * pool is its parent's: %MP_ERROR_NOT_OWNER.
  *
  * Returns: %TRUE if they were added
  *
@@ -253,6 +254,8 @@ mp_job_push_packed (MpJob *self,
   g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
   core = mp_job_get_core (self);
+  if (!mp_pool_core_check_ours (core->pool, error))
+    return FALSE;
 
   batch = mp_batch_new_packed (data, length, lengths, n_lengths, core->codec, error);
   if (batch == NULL)
@@ -262,6 +265,7 @@ mp_job_push_packed (MpJob *self,
   if (open)
     {
       mp_job_core_add_batch (core, g_steal_pointer (&batch));
+      mp_pool_core_preempt (core->pool, core);
       mp_pool_core_feed (core->pool);
     }
   mp_pool_core_unlock (core->pool);
@@ -295,14 +299,16 @@ mp_job_end_input (MpJob *self)
 /**
  * mp_job_take_packed:
  * @self: a job
- * @max_results: how many at most; 0 for all there are
+ * @max_results: how many at most; 0 for any number
  * @length: (out): how many bytes
  *
- * Takes results as bytes, without waiting. For bindings.
+ * Takes results as bytes, without waiting. For bindings. Of many long results it takes some
+ * MiB at a time: all were taken when it gives nothing.
  *
  * In native byte order: a 32-bit count n; n times four 32-bit numbers, the index
- * of the task in the job, 0 for a result or 1 for an error, the [enum@Mp.Codec]
- * of the payload and its length in bytes; then the payloads back to back. In
+ * of the task in the job, 0 for a result, 1 for an error or 2 for a long result, the
+ * [enum@Mp.Codec] of the payload and its length in bytes; then the payloads back to back. A long
+ * result has none here: it is in the buffer that [method@Mp.Job.take_buffer] gives. In
  * order of index if the job is ordered, up to the first that is not there yet;
  * else in order of completion. The payload of an error is a variant of type
  * `(sisa{sv})`: domain, code, message, and details, of which `traceback` (`s`) and
@@ -338,7 +344,7 @@ mp_job_take_packed (MpJob *self, guint max_results, gsize *length)
   g_byte_array_set_size (bytes, 0);
   mp_pool_core_lock (core->pool);
   core->taken = TRUE;
-  mp_results_pack (&core->results, max_results, bytes);
+  mp_job_core_count_taken (core, mp_results_pack (&core->results, max_results, bytes));
   mp_pool_core_unlock (core->pool);
   *length = bytes->len;
   return bytes->data;

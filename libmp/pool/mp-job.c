@@ -17,7 +17,18 @@
  * or take the results of a map one by one with [method@Mp.Job.next].
  *
  * A job that is dropped goes on, and what comes of it is thrown away. Keep a
- * reference to be told when it ends.
+ * reference to be told when it ends. But one whose results are taken one by one,
+ * of [method@Mp.Pool.imap] and [method@Mp.Pool.imap_unordered], is fed only as its
+ * results are taken, until somebody waits for all of it or closes the pool, and no
+ * more when it is dropped.
+ *
+ * # How a job ends
+ *
+ * Every job ends in exactly one way, which is its [property@Mp.Job:state]:
+ * succeeded; failed, with the error that its function reported; cancelled; timed
+ * out, because a task took too long; worker died, with a task of it; limit, because
+ * a task took more memory or processor time than it may. The first of its tasks
+ * that does not succeed decides; the others are done nevertheless.
  *
  * # Threads
  *
@@ -76,6 +87,8 @@ mp_job_dispose (GObject *object)
 
       mp_pool_core_lock (core->pool);
       mp_announcer_forget_job (core);
+      if (core->iterated)
+        mp_job_core_stop_feeding (core);
       /* Nobody is left who could take results or give input. */
       core->wanted = FALSE;
       mp_results_clear (&core->results);
@@ -234,6 +247,8 @@ mp_job_new_for_core (MpJobCore *core)
   mp_pool_core_lock (core->pool);
   self->announcer = mp_announcer_acquire (core->pool, context);
   core->announcer = self->announcer;
+  if (core->pool->listed)
+    mp_announcer_list_job (core->pool, self);
   /* It may have finished already. */
   if (!core->unfinished)
     mp_announcer_add_job (core, MP_ANNOUNCE_PROGRESS | MP_ANNOUNCE_COMPLETED);
@@ -264,7 +279,7 @@ mp_job_core_is_running (MpJobCore *core)
 
   if (core->n_resolved > 0)
     return TRUE;
-  for (guint i = 0; core->n_in_flight > 0 && i < pool->n_workers; i++)
+  for (guint i = 0; core->n_in_flight > 0 && i < pool->n_places; i++)
     if (mp_claims_read (pool->claims, i, &claim))
       {
         MpSlot *slot = mp_pool_core_get_slot (pool, claim.slot, claim.task_id);
@@ -436,6 +451,78 @@ mp_job_get_id (MpJob *self)
 }
 
 /**
+ * mp_job_get_priority:
+ * @self: a job
+ *
+ * How urgent the job is, see [property@Mp.JobOptions:priority].
+ *
+ * Returns: its priority
+ *
+ * Since: 0.1
+ */
+int
+mp_job_get_priority (MpJob *self)
+{
+  g_return_val_if_fail (MP_IS_JOB (self) && self->core != NULL, 0);
+
+  return self->core->priority;
+}
+
+/**
+ * mp_job_get_attempts:
+ * @self: a job
+ *
+ * How many attempts the task of the job had, or that one of its tasks that had the
+ * most.
+ *
+ * Returns: the number; 0 while no task of it was given to the workers
+ *
+ * Since: 0.1
+ */
+guint
+mp_job_get_attempts (MpJob *self)
+{
+  guint n;
+
+  g_return_val_if_fail (MP_IS_JOB (self) && self->core != NULL, 0);
+
+  mp_pool_core_lock (self->core->pool);
+  n = self->core->attempts;
+  mp_pool_core_unlock (self->core->pool);
+  return n;
+}
+
+/**
+ * mp_job_get_worker_end:
+ * @self: a job
+ * @pid: (out) (optional): the process
+ * @exit_code: (out) (optional): its exit code; below 0, minus the signal that
+ *   killed it
+ *
+ * Which worker died first while it had a task of the job, and how.
+ *
+ * Returns: %TRUE if one did
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_job_get_worker_end (MpJob *self, int *pid, int *exit_code)
+{
+  int which;
+
+  g_return_val_if_fail (MP_IS_JOB (self) && self->core != NULL, FALSE);
+
+  mp_pool_core_lock (self->core->pool);
+  which = self->core->worker_pid;
+  if (pid != NULL)
+    *pid = which;
+  if (exit_code != NULL)
+    *exit_code = self->core->worker_exit_code;
+  mp_pool_core_unlock (self->core->pool);
+  return which != 0;
+}
+
+/**
  * mp_job_wait:
  * @self: a job
  * @timeout_us: how long, in microseconds; 0 to only look, -1 for ever
@@ -493,6 +580,7 @@ mp_job_wait_async (MpJob *self,
     return;
   waiter = mp_waiter_new (g_steal_pointer (&task), mp_job_waited);
   mp_pool_core_lock (self->core->pool);
+  mp_job_core_lift_read_ahead (self->core);
   mp_waiter_enqueue (waiter, &self->core->pool->lock, &self->core->finished_waiters);
   if (!self->core->unfinished)
     mp_waiter_move_all (&self->core->finished_waiters, &self->core->pool->ready);
@@ -558,6 +646,11 @@ mp_job_wait_ready (MpJob *self, gint64 timeout_us)
 {
   g_return_val_if_fail (MP_IS_JOB (self) && self->core != NULL, FALSE);
 
+  mp_pool_core_lock (self->core->pool);
+  mp_job_core_lift_read_ahead (self->core);
+  mp_pool_core_unlock (self->core->pool);
+  if (timeout_us != 0)
+    mp_job_core_look_for_result (self->core);
   return mp_job_wait_once (self, &self->core->finished_word, mp_job_is_finished, timeout_us);
 }
 
@@ -575,7 +668,8 @@ mp_job_wait_ready (MpJob *self, gint64 timeout_us)
  * Of a job that is not finished it is %MP_ERROR_BUSY. Of a job that failed it is
  * the error its function reported; if several tasks of a map failed, the error
  * that came first. If a worker died, it is %MP_ERROR_PROCESS_DIED, naming the
- * process and how it ended. Of a cancelled job it is %G_IO_ERROR_CANCELLED. If
+ * process and how it ended; if a task took too long, %MP_ERROR_TIMED_OUT; if it took
+ * more than it may, %MP_ERROR_LIMIT. Of a cancelled job it is %G_IO_ERROR_CANCELLED. If
  * results were taken one by one, it is %MP_ERROR_NOT_FOUND.
  *
  * Returns: (transfer full): the result
@@ -626,9 +720,12 @@ mp_job_dup_traceback (MpJob *self)
  *
  * Ends the job now, with state %MP_JOB_STATE_CANCELLED.
  *
- * Tasks of it that wait will never run. Workers that run one are killed and
- * replaced; no other job loses anything. Results that came before stay and can be
- * taken with [method@Mp.Job.next].
+ * Tasks of it that wait will never run. Those that run are asked to end, see
+ * [method@Mp.Task.get_cancellable] and [method@Mp.Worker.get_cancelled]; what has not
+ * ended after [property@Mp.Pool:cancel-grace] is stopped with its worker, by
+ * `SIGTERM`, and after [property@Mp.Pool:kill-grace] by `SIGKILL`. The worker is
+ * replaced; no other job loses anything. This does not wait for any of it. Results
+ * that came before stay and can be taken with [method@Mp.Job.next].
  *
  * Returns: %TRUE if the job was cancelled; %FALSE if it was finished already
  *
@@ -679,6 +776,7 @@ mp_job_set_notify (MpJob *self, gboolean notify)
     {
       core->notify = TRUE;
       core->kept = g_object_ref (self);
+      mp_job_core_lift_read_ahead (core);
       if (!core->unfinished)
         {
           g_queue_push_tail_link (&core->pool->finished, &core->finished_link);

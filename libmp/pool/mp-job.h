@@ -10,6 +10,7 @@
 #include <gio/gio.h>
 
 #include "../base/mp-enums.h"
+#include "../channel/mp-buffer.h"
 
 G_BEGIN_DECLS
 
@@ -32,6 +33,12 @@ MP_AVAILABLE_IN_ALL
 const char *mp_job_get_function (MpJob *self);
 MP_AVAILABLE_IN_ALL
 guint64 mp_job_get_id (MpJob *self);
+MP_AVAILABLE_IN_ALL
+int mp_job_get_priority (MpJob *self);
+MP_AVAILABLE_IN_ALL
+guint mp_job_get_attempts (MpJob *self);
+MP_AVAILABLE_IN_ALL
+gboolean mp_job_get_worker_end (MpJob *self, int *pid, int *exit_code);
 
 MP_AVAILABLE_IN_ALL
 gboolean mp_job_wait (MpJob *self, gint64 timeout_us, GCancellable *cancellable, GError **error);
@@ -79,9 +86,21 @@ gboolean mp_job_push_packed (MpJob *self,
                              gsize n_lengths,
                              GError **error);
 MP_AVAILABLE_IN_ALL
+MpBuffer *mp_job_loan (MpJob *self, gsize length, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+MP_AVAILABLE_IN_ALL
+gboolean mp_job_push_buffer (MpJob *self, MpBuffer *buffer, MpCodec codec, GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_job_push_vectors (MpJob *self,
+                              const GOutputVector *vectors,
+                              gsize n_vectors,
+                              MpCodec codec,
+                              GError **error);
+MP_AVAILABLE_IN_ALL
 void mp_job_end_input (MpJob *self);
 MP_AVAILABLE_IN_ALL
 const guint8 *mp_job_take_packed (MpJob *self, guint max_results, gsize *length);
+MP_AVAILABLE_IN_ALL
+MpBuffer *mp_job_take_buffer (MpJob *self, guint index) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
 gboolean mp_job_wait_result (MpJob *self, gint64 timeout_us);
 

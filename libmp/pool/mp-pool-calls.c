@@ -19,7 +19,57 @@ typedef struct
   gboolean ordered;
   gboolean more;
   gboolean single;
+  gboolean iterated;
+  const MpJobOptions *options;
 } MpPoolCall;
+
+#define MP_POOL_READ_AHEAD 1024
+
+static gboolean
+mp_pool_call_check_options (MpPoolCore *core, const MpJobOptions *options, GError **error)
+{
+  const MpJobOptionsValues *values = mp_job_options_get_values (options);
+
+  for (guint i = 0; values->after != NULL && i < values->after->len; i++)
+    {
+      MpJobCore *job = mp_job_get_core (g_ptr_array_index (values->after, i));
+
+      if (job != NULL && job->pool == core)
+        continue;
+      g_set_error (error,
+                   MP_ERROR,
+                   MP_ERROR_INVALID_ARGUMENT,
+                   "options: job %" G_GUINT64_FORMAT ", to come after, is not of this pool",
+                   job != NULL ? job->id : 0);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+/* With the lock. Takes over @batch. */
+static MpJobCore *
+mp_pool_call_make_job (MpPoolCore *core, const MpPoolCall *call, MpBatch *batch)
+{
+  MpJobCore *job = mp_job_core_new (core,
+                                    call->function,
+                                    call->function_length,
+                                    call->flags,
+                                    call->ordered,
+                                    call->more,
+                                    call->options);
+
+  job->codec = call->codec;
+  job->single = call->single;
+  job->iterated = call->iterated;
+  if (call->iterated && job->read_ahead == 0)
+    job->read_ahead = MP_POOL_READ_AHEAD;
+  mp_job_core_await (job, call->options);
+  mp_job_core_add_batch (job, batch);
+  mp_job_core_maybe_finish (job);
+  mp_pool_core_preempt (core, job);
+  mp_pool_core_feed (core);
+  return job;
+}
 
 /* Takes over @batch, which may be NULL with the error set. */
 static MpJobCore *
@@ -44,26 +94,19 @@ mp_pool_call_submit (MpPool *self, const MpPoolCall *call, MpBatch *batch, GErro
     return NULL;
 
   mp_pool_core_lock (core);
-  if (mp_pool_core_check_open (core, error))
-    {
-      job = mp_job_core_new (core,
-                             call->function,
-                             call->function_length,
-                             call->flags,
-                             call->ordered,
-                             call->more);
-      job->codec = call->codec;
-      job->single = call->single;
-      mp_job_core_add_batch (job, g_steal_pointer (&own));
-      mp_job_core_maybe_finish (job);
-      mp_pool_core_feed (core);
-    }
+  if (mp_pool_core_check_open (core, error) &&
+      mp_pool_call_check_options (core, call->options, error))
+    job = mp_pool_call_make_job (core, call, g_steal_pointer (&own));
   mp_pool_core_unlock (core);
   return job;
 }
 
 static MpJobCore *
-mp_pool_call_single (MpPool *self, const char *function, GVariant *argument, GError **error)
+mp_pool_call_single (MpPool *self,
+                     const char *function,
+                     GVariant *argument,
+                     const MpJobOptions *options,
+                     GError **error)
 {
   const MpPoolCall call = {
     .function = (const guint8 *) function,
@@ -71,6 +114,7 @@ mp_pool_call_single (MpPool *self, const char *function, GVariant *argument, GEr
     .codec = MP_CODEC_GVARIANT,
     .ordered = TRUE,
     .single = TRUE,
+    .options = options,
   };
 
   return mp_pool_call_submit (self, &call, mp_batch_new_single (argument), error);
@@ -92,6 +136,8 @@ mp_pool_call_map (MpPool *self,
                   guint chunk_size,
                   MpTaskFlags flags,
                   gboolean ordered,
+                  gboolean iterated,
+                  const MpJobOptions *options,
                   GError **error)
 {
   g_autoptr (GVariant) normal = mp_batch_normalize_items (items, error);
@@ -101,6 +147,8 @@ mp_pool_call_map (MpPool *self,
     .codec = MP_CODEC_GVARIANT,
     .flags = flags,
     .ordered = ordered,
+    .iterated = iterated,
+    .options = options,
   };
   gsize n;
 
@@ -199,6 +247,7 @@ mp_pool_call_begin (GTask *task, MpJobCore *job, GError *error)
  * @self: a pool
  * @function: what to run, see the description of the class
  * @argument: (nullable): what it is applied to; consumed if floating
+ * @options: (nullable): how urgent the job is, how long it may take, and so on
  * @error: return location for an error
  *
  * Gives the pool one task. Never blocks, however much waits already.
@@ -210,13 +259,17 @@ mp_pool_call_begin (GTask *task, MpJobCore *job, GError *error)
  * Since: 0.1
  */
 MpJob *
-mp_pool_submit (MpPool *self, const char *function, GVariant *argument, GError **error)
+mp_pool_submit (MpPool *self,
+                const char *function,
+                GVariant *argument,
+                MpJobOptions *options,
+                GError **error)
 {
   g_return_val_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL, NULL);
   g_return_val_if_fail (function != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return mp_pool_take_job (mp_pool_call_single (self, function, argument, error));
+  return mp_pool_take_job (mp_pool_call_single (self, function, argument, options, error));
 }
 
 /**
@@ -226,6 +279,7 @@ mp_pool_submit (MpPool *self, const char *function, GVariant *argument, GError *
  * @items: an array, of type `av` or any other; consumed if floating
  * @chunk_size: how many items make a task; 0 to choose, about four tasks for
  *   each worker
+ * @options: (nullable): how urgent the job is, how long it may take, and so on
  * @error: return location for an error
  *
  * Gives the pool a task for each item, or for every @chunk_size of them. Never
@@ -240,14 +294,22 @@ mp_pool_submit_map (MpPool *self,
                     const char *function,
                     GVariant *items,
                     guint chunk_size,
+                    MpJobOptions *options,
                     GError **error)
 {
   g_return_val_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL, NULL);
   g_return_val_if_fail (function != NULL && items != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return mp_pool_take_job (
-    mp_pool_call_map (self, function, items, chunk_size, MP_TASK_NONE, TRUE, error));
+  return mp_pool_take_job (mp_pool_call_map (self,
+                                             function,
+                                             items,
+                                             chunk_size,
+                                             MP_TASK_NONE,
+                                             TRUE,
+                                             FALSE,
+                                             options,
+                                             error));
 }
 
 /**
@@ -256,6 +318,7 @@ mp_pool_submit_map (MpPool *self,
  * @function: what to run, see the description of the class
  * @items: an array of tuples, or of `(ava{sv})`: arguments by position and by name
  * @chunk_size: how many items make a task; 0 to choose
+ * @options: (nullable): how urgent the job is, how long it may take, and so on
  * @error: return location for an error
  *
  * As [method@Mp.Pool.submit_map], but the function gets what is in each item as
@@ -271,14 +334,22 @@ mp_pool_submit_starmap (MpPool *self,
                         const char *function,
                         GVariant *items,
                         guint chunk_size,
+                        MpJobOptions *options,
                         GError **error)
 {
   g_return_val_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL, NULL);
   g_return_val_if_fail (function != NULL && items != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return mp_pool_take_job (
-    mp_pool_call_map (self, function, items, chunk_size, MP_TASK_STAR, TRUE, error));
+  return mp_pool_take_job (mp_pool_call_map (self,
+                                             function,
+                                             items,
+                                             chunk_size,
+                                             MP_TASK_STAR,
+                                             TRUE,
+                                             FALSE,
+                                             options,
+                                             error));
 }
 
 /**
@@ -296,6 +367,7 @@ mp_pool_submit_starmap (MpPool *self,
  * @ordered: whether results are taken in the order of the tasks
  * @more: whether tasks follow, with [method@Mp.Job.push_packed], until
  *   [method@Mp.Job.end_input]
+ * @options: (nullable): how urgent the job is, how long it may take, and so on
  * @error: return location for an error
  *
  * Gives the pool many tasks at once, as bytes. Never blocks. For bindings; the
@@ -316,6 +388,7 @@ mp_pool_submit_packed (MpPool *self,
                        MpCodec codec,
                        gboolean ordered,
                        gboolean more,
+                       MpJobOptions *options,
                        GError **error)
 {
   const MpPoolCall call = {
@@ -324,6 +397,7 @@ mp_pool_submit_packed (MpPool *self,
     .codec = codec,
     .ordered = ordered,
     .more = more,
+    .options = options,
   };
 
   g_return_val_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL, NULL);
@@ -352,6 +426,9 @@ mp_pool_submit_packed (MpPool *self,
  * Other errors are those of [method@Mp.Job.get_result] and
  * [method@Mp.Pool.submit].
  *
+ * A call with options, such as a priority or attempts, is [method@Mp.Pool.submit], then
+ * [method@Mp.Job.wait] and [method@Mp.Job.get_result].
+ *
  * Returns: (transfer full): the result
  *
  * Since: 0.1
@@ -368,7 +445,7 @@ mp_pool_apply (MpPool *self,
   g_return_val_if_fail (function != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return mp_pool_call_wait (mp_pool_call_single (self, function, argument, error),
+  return mp_pool_call_wait (mp_pool_call_single (self, function, argument, NULL, error),
                             timeout_us,
                             cancellable,
                             error);
@@ -408,7 +485,7 @@ mp_pool_apply_async (MpPool *self,
   g_task_set_check_cancellable (task, FALSE);
   if (g_task_return_error_if_cancelled (task))
     return;
-  job = mp_pool_call_single (self, function, own, &error);
+  job = mp_pool_call_single (self, function, own, NULL, &error);
   mp_pool_call_begin (g_steal_pointer (&task), job, error);
 }
 
@@ -452,6 +529,9 @@ mp_pool_apply_finish (MpPool *self, GAsyncResult *result, GError **error)
  * If it takes longer than @timeout_us, it is %MP_ERROR_TIMED_OUT; then, and when
  * @cancellable is cancelled, the rest is given up as by [method@Mp.Job.cancel].
  *
+ * A map with options is [method@Mp.Pool.submit_map], then [method@Mp.Job.wait] and
+ * [method@Mp.Job.get_result].
+ *
  * Returns: (transfer full): the results in the order of the items, an `av`
  *
  * Since: 0.1
@@ -475,6 +555,8 @@ mp_pool_map (MpPool *self,
                                               chunk_size,
                                               MP_TASK_NONE,
                                               TRUE,
+                                              FALSE,
+                                              NULL,
                                               error),
                             timeout_us,
                             cancellable,
@@ -518,7 +600,7 @@ mp_pool_map_async (MpPool *self,
   g_task_set_check_cancellable (task, FALSE);
   if (g_task_return_error_if_cancelled (task))
     return;
-  job = mp_pool_call_map (self, function, own, chunk_size, MP_TASK_NONE, TRUE, &error);
+  job = mp_pool_call_map (self, function, own, chunk_size, MP_TASK_NONE, TRUE, FALSE, NULL, &error);
   mp_pool_call_begin (g_steal_pointer (&task), job, error);
 }
 
@@ -578,6 +660,8 @@ mp_pool_starmap (MpPool *self,
                                               chunk_size,
                                               MP_TASK_STAR,
                                               TRUE,
+                                              FALSE,
+                                              NULL,
                                               error),
                             timeout_us,
                             cancellable,
@@ -590,6 +674,7 @@ mp_pool_starmap (MpPool *self,
  * @function: what to run, see the description of the class
  * @items: an array, of type `av` or any other; consumed if floating
  * @chunk_size: how many items make a task; 0 for one
+ * @options: (nullable): how urgent the job is, how long it may take, and so on
  * @error: return location for an error
  *
  * Applies a function to each item. Take the results one by one as they come, in
@@ -600,14 +685,26 @@ mp_pool_starmap (MpPool *self,
  * Since: 0.1
  */
 MpJob *
-mp_pool_imap (MpPool *self, const char *function, GVariant *items, guint chunk_size, GError **error)
+mp_pool_imap (MpPool *self,
+              const char *function,
+              GVariant *items,
+              guint chunk_size,
+              MpJobOptions *options,
+              GError **error)
 {
   g_return_val_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL, NULL);
   g_return_val_if_fail (function != NULL && items != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return mp_pool_take_job (
-    mp_pool_call_map (self, function, items, MAX (chunk_size, 1), MP_TASK_NONE, TRUE, error));
+  return mp_pool_take_job (mp_pool_call_map (self,
+                                             function,
+                                             items,
+                                             MAX (chunk_size, 1),
+                                             MP_TASK_NONE,
+                                             TRUE,
+                                             TRUE,
+                                             options,
+                                             error));
 }
 
 /**
@@ -616,6 +713,7 @@ mp_pool_imap (MpPool *self, const char *function, GVariant *items, guint chunk_s
  * @function: what to run, see the description of the class
  * @items: an array, of type `av` or any other; consumed if floating
  * @chunk_size: how many items make a task; 0 for one
+ * @options: (nullable): how urgent the job is, how long it may take, and so on
  * @error: return location for an error
  *
  * As [method@Mp.Pool.imap], but the results are taken in the order in which they
@@ -630,12 +728,20 @@ mp_pool_imap_unordered (MpPool *self,
                         const char *function,
                         GVariant *items,
                         guint chunk_size,
+                        MpJobOptions *options,
                         GError **error)
 {
   g_return_val_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL, NULL);
   g_return_val_if_fail (function != NULL && items != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
-  return mp_pool_take_job (
-    mp_pool_call_map (self, function, items, MAX (chunk_size, 1), MP_TASK_NONE, FALSE, error));
+  return mp_pool_take_job (mp_pool_call_map (self,
+                                             function,
+                                             items,
+                                             MAX (chunk_size, 1),
+                                             MP_TASK_NONE,
+                                             FALSE,
+                                             TRUE,
+                                             options,
+                                             error));
 }

@@ -5,6 +5,7 @@
 
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
+#include "../channel/mp-queue-private.h"
 #include "../process/mp-pump-private.h"
 
 #include <string.h>
@@ -25,21 +26,31 @@
  * many, and as long as the workers have enough to go on with, it looks again
  * after a millisecond and not before. */
 
-#define MP_POOL_SLOTS 4096
+#define MP_POOL_SLOTS 16384
 #define MP_POOL_DRAIN_ITEMS 512
 #define MP_POOL_DRAIN_BYTES (1024 * 1024)
 #define MP_POOL_LATE_RESULTS 32
 
+static void
+mp_pool_exit_clear (gpointer data)
+{
+  g_clear_pointer (&((MpPoolExit *) data)->function, g_free);
+}
+
+GArray *
+mp_pool_exits_new (void)
+{
+  GArray *exits = g_array_new (FALSE, FALSE, sizeof (MpPoolExit));
+
+  g_array_set_clear_func (exits, mp_pool_exit_clear);
+  return exits;
+}
+
 MpPoolCore *
-mp_pool_core_new (MpContext *context,
-                  guint n_workers,
-                  guint max_tasks_per_worker,
-                  guint max_attempts,
-                  GBytes *worker_data,
-                  GUnixFDList *worker_fd_list,
-                  GError **error)
+mp_pool_core_new (MpContext *context, const MpPoolSettings *settings, GError **error)
 {
   g_autoptr (MpPoolCore) self = g_new0 (MpPoolCore, 1);
+  guint n_workers = settings->n_workers;
 
   g_atomic_ref_count_init (&self->ref_count);
   g_mutex_init (&self->lock);
@@ -47,13 +58,14 @@ mp_pool_core_new (MpContext *context,
   self->generation = mp_pump_get_generation ();
   self->owner = getpid ();
   self->context = g_object_ref (context);
-  self->n_workers = n_workers;
-  self->max_tasks_per_worker = max_tasks_per_worker;
-  self->max_attempts = max_attempts;
-  self->worker_data = worker_data != NULL ? g_bytes_ref (worker_data) : NULL;
-  g_set_object (&self->worker_fd_list, worker_fd_list);
+  mp_pool_settings_copy (&self->settings, settings);
   self->announcers = g_ptr_array_new ();
-  self->exits = g_array_new (FALSE, FALSE, sizeof (MpPoolExit));
+  self->exits = mp_pool_exits_new ();
+  self->outputs = mp_pool_outputs_new ();
+  self->lanes = g_array_new (FALSE, FALSE, sizeof (MpLane *));
+  self->least_urgent = G_MAXINT;
+  self->n_workers = n_workers;
+  self->n_places = n_workers;
   self->workers = g_new0 (MpPoolWorker *, n_workers);
   /* Twice the workers: what each runs, and what each finds next. */
   self->n_slots = MAX (MP_POOL_SLOTS, 2 * n_workers);
@@ -69,7 +81,7 @@ mp_pool_core_new (MpContext *context,
   self->results = mp_ring_new (0, 0, error);
   if (self->results == NULL)
     return NULL;
-  self->claims = mp_claims_new (n_workers, self->n_slots, error);
+  self->claims = mp_claims_new (n_workers, MP_POOL_MAX_WORKERS, self->n_slots, error);
   if (self->claims == NULL)
     return NULL;
   return g_steal_pointer (&self);
@@ -101,13 +113,14 @@ mp_pool_core_unref (MpPoolCore *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
   g_assert_true (g_queue_is_empty (&self->jobs));
-  g_assert_true (self->source == NULL && self->timer == NULL);
+  g_assert_true (self->source == NULL && self->timer == NULL && self->alarm == NULL);
   mp_pool_core_release_memory (self);
   g_clear_pointer (&self->workers, g_free);
   g_clear_pointer (&self->announcers, g_ptr_array_unref);
   g_clear_pointer (&self->exits, g_array_unref);
-  g_clear_pointer (&self->worker_data, g_bytes_unref);
-  g_clear_object (&self->worker_fd_list);
+  g_clear_pointer (&self->outputs, g_array_unref);
+  g_clear_pointer (&self->lanes, g_array_unref);
+  mp_pool_settings_clear (&self->settings);
   g_clear_pointer (&self->touched, g_ptr_array_unref);
   g_clear_object (&self->context);
   g_clear_error (&self->broken);
@@ -166,7 +179,7 @@ mp_pool_core_attach_tick (MpPoolCore *self)
                          mp_pool_core_tick_cb,
                          mp_pool_core_ref (self),
                          (GDestroyNotify) mp_pool_core_unref);
-  g_source_attach (source, mp_pump_get_context ());
+  mp_pump_attach (source);
 }
 
 void
@@ -242,27 +255,71 @@ mp_pool_core_handle_progress (MpSlot *slot, const guint8 *data, gsize length)
   mp_announcer_add_job (slot->job, MP_ANNOUNCE_PROGRESS);
 }
 
-/* Under the lock of the result ring too. */
+/* @block: nullable; where the payload lies, and can stay if it is for Python. Anything else is
+ * copied before it is looked at. */
 static void
-mp_pool_core_result_sink (gpointer user_data,
-                          guint32 seq,
-                          MpCodec codec,
-                          const guint8 *data,
-                          gsize length)
+mp_pool_core_resolve_slot (MpPoolCore *self,
+                           const MpReplyHeader *header,
+                           MpCodec codec,
+                           const guint8 *data,
+                           gsize length,
+                           MpRingBlock *block)
 {
-  MpPoolDrain *drain = user_data;
+  MpSlot *slot = &self->slots[header->slot];
+  g_autoptr (MpJobCore) job = slot->job != NULL ? mp_job_core_ref (slot->job) : NULL;
+  guint64 index = slot->job_index;
+  guint n_items = slot->n_items;
+
+  mp_pool_core_free_slot (self, header->slot);
+  if (job == NULL)
+    return;
+  if (header->status == MP_REPLY_OK && block != NULL && !mp_queue_is_readable (codec))
+    {
+      MpBuffer *buffer = mp_buffer_new_for_block (mp_ring_block_ref (block));
+
+      buffer->offset = (gsize) (data - mp_ring_block_get_data (block));
+      mp_job_core_resolve_buffer (job, index, n_items, buffer);
+    }
+  else if (length > G_MAXINT32)
+    {
+      g_autoptr (GError) error = g_error_new (MP_ERROR,
+                                              MP_ERROR_LIMIT,
+                                              "The result has %" G_GSIZE_FORMAT
+                                              " bytes, and there is no memory to share them",
+                                              length);
+
+      mp_job_core_resolve_error (job, index, n_items, MP_JOB_STATE_FAILED, error);
+    }
+  else
+    mp_job_core_resolve (job,
+                         index,
+                         n_items,
+                         header->status == MP_REPLY_OK ? MP_RESULT_OK : MP_RESULT_ERROR,
+                         codec,
+                         data,
+                         length);
+}
+
+static void
+mp_pool_core_handle_reply (MpPoolDrain *drain,
+                           MpCodec codec,
+                           const guint8 *data,
+                           gsize length,
+                           MpRingBlock *block)
+{
   MpPoolCore *self = drain->core;
   MpReplyHeader header;
-  g_autoptr (MpJobCore) job = NULL;
   MpSlot *slot;
-  guint64 index;
-  guint n_items;
 
   if (length < sizeof header)
     return;
   memcpy (&header, data, sizeof header);
   data += sizeof header;
   length -= sizeof header;
+  if (header.padding > length)
+    return;
+  data += header.padding;
+  length -= header.padding;
   if (header.status == MP_REPLY_INIT_FAILED)
     {
       if (drain->broken == NULL)
@@ -273,26 +330,58 @@ mp_pool_core_result_sink (gpointer user_data,
   if (slot == NULL)
     return;
   if (header.status == MP_REPLY_PROGRESS)
+    mp_pool_core_handle_progress (slot, data, length);
+  else if (header.status == MP_REPLY_ERROR && mp_pool_core_may_retry (slot, MP_JOB_STATE_FAILED))
     {
-      mp_pool_core_handle_progress (slot, data, length);
-      return;
+      mp_pool_core_lose_attempt (self, slot, MP_JOB_STATE_FAILED, NULL);
+      mp_pool_core_free_slot (self, header.slot);
     }
-
-  job = slot->job != NULL ? mp_job_core_ref (slot->job) : NULL;
-  index = slot->job_index;
-  n_items = slot->n_items;
-  mp_pool_core_free_slot (self, header.slot);
-  if (job != NULL)
-    mp_job_core_resolve (job,
-                         index,
-                         n_items,
-                         header.status == MP_REPLY_OK ? MP_RESULT_OK : MP_RESULT_ERROR,
-                         codec,
-                         data,
-                         length);
+  else
+    mp_pool_core_resolve_slot (self, &header, codec, data, length, block);
 }
 
-/* On the pump. */
+/* Under the lock of the result ring too; what lies in a block comes after it. */
+static gboolean
+mp_pool_core_take_reply (gpointer user_data,
+                         guint32 seq,
+                         guint32 n_ready,
+                         MpCodec codec,
+                         const guint8 *data,
+                         gsize length)
+{
+  if (data != NULL)
+    mp_pool_core_handle_reply (user_data, codec, data, length, NULL);
+  return TRUE;
+}
+
+static MpRingStatus
+mp_pool_core_take_replies (MpPoolDrain *drain, gsize *n)
+{
+  g_autoptr (GPtrArray) blocks =
+    g_ptr_array_new_with_free_func ((GDestroyNotify) mp_ring_block_unref);
+  MpRingStatus status = mp_ring_take_keeping (drain->core->results,
+                                              MP_POOL_DRAIN_ITEMS,
+                                              MP_POOL_DRAIN_BYTES,
+                                              mp_pool_core_take_reply,
+                                              drain,
+                                              MP_DEADLINE_NOW,
+                                              blocks,
+                                              n);
+
+  for (guint i = 0; i < blocks->len; i++)
+    {
+      MpRingBlock *block = g_ptr_array_index (blocks, i);
+
+      mp_pool_core_handle_reply (drain,
+                                 mp_ring_block_get_codec (block),
+                                 mp_ring_block_get_data (block),
+                                 mp_ring_block_get_length (block),
+                                 block);
+    }
+  return status;
+}
+
+/* On the pump, or by who waits for a single task. */
 void
 mp_pool_core_drain (MpPoolCore *self)
 {
@@ -308,13 +397,7 @@ mp_pool_core_drain (MpPoolCore *self)
     {
       gsize n = 0;
 
-      status = mp_ring_get (self->results,
-                            MP_POOL_DRAIN_ITEMS,
-                            MP_POOL_DRAIN_BYTES,
-                            mp_pool_core_result_sink,
-                            &drain,
-                            MP_DEADLINE_NOW,
-                            &n);
+      status = mp_pool_core_take_replies (&drain, &n);
       if (status != MP_RING_DONE)
         break;
       self->n_drained += (guint) n;
@@ -353,7 +436,7 @@ mp_pool_core_attach (MpPoolCore *self, GSource *source)
                          mp_pool_core_source_cb,
                          mp_pool_core_ref (self),
                          (GDestroyNotify) mp_pool_core_unref);
-  g_source_attach (source, mp_pump_get_context ());
+  mp_pump_attach (source);
   return source;
 }
 
@@ -402,6 +485,7 @@ mp_pool_core_turn (MpPoolCore *self)
   if (self->ended)
     return;
   mp_pool_core_drain (self);
+  mp_pool_core_staff (self);
   mp_pool_core_feed (self);
   mp_pool_core_maybe_end (self);
   if (!self->ended)
@@ -423,6 +507,7 @@ mp_pool_core_maybe_end (MpPoolCore *self)
     return;
 
   self->ended = TRUE;
+  mp_pool_core_clear_source (&self->alarm);
   mp_pool_core_clear_source (&self->source);
   mp_pool_core_clear_source (&self->timer);
   mp_pool_core_release_memory (self);
@@ -457,6 +542,9 @@ mp_pool_core_close (MpPoolCore *self)
   if (self->closed)
     return;
   self->closed = TRUE;
+  /* Whoever closes waits for the end, not for results. */
+  for (GList *link = self->jobs.head; link != NULL; link = link->next)
+    mp_job_core_lift_read_ahead (link->data);
   mp_announcer_add_pool (self, MP_ANNOUNCE_CLOSED);
   mp_pool_core_request_tick (self);
 }
@@ -500,7 +588,7 @@ mp_pool_core_count_busy (MpPoolCore *self)
   guint n = 0;
   MpClaim claim;
 
-  for (guint i = 0; self->claims != NULL && i < self->n_workers; i++)
+  for (guint i = 0; self->claims != NULL && i < self->n_places; i++)
     if (self->workers[i] != NULL && mp_claims_read (self->claims, i, &claim))
       n++;
   return n;

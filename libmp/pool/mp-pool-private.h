@@ -5,11 +5,17 @@
 
 #include <gio/gio.h>
 
+#include "../channel/mp-buffer-private.h"
 #include "../channel/mp-ring-private.h"
 #include "../process/mp-process-private.h"
+#include "../sync/mp-spin-private.h"
 #include "mp-batch-private.h"
 #include "mp-claims-private.h"
+#include "mp-job-list.h"
+#include "mp-job-options-private.h"
 #include "mp-job.h"
+#include "mp-pool-output-private.h"
+#include "mp-pool-settings-private.h"
 #include "mp-pool.h"
 #include "mp-results-private.h"
 #include "mp-waiter-private.h"
@@ -27,13 +33,13 @@ typedef struct _MpAnnouncer MpAnnouncer;
 
 /* --- what travels in the rings, native endian ------------------------------ */
 
-/* Before a task's function and payload. What follows @slot and @reserved is what
+/* Before a task's function and payload. What follows @slot and @job is what
  * mp_worker_next() hands out. */
 typedef struct
 {
   guint64 task_id;
   guint32 slot;
-  guint32 reserved;
+  guint32 job; /* the low half of its number */
   guint32 codec;
   guint32 flags; /* MpTaskFlags */
   guint32 function_length;
@@ -46,7 +52,9 @@ typedef enum
 {
   MP_TASK_NONE = 0,
   MP_TASK_CHUNK = 1 << 0,
-  MP_TASK_STAR = 1 << 1
+  MP_TASK_STAR = 1 << 1,
+  MP_TASK_TIMED = 1 << 2,   /* the worker notes when it began */
+  MP_TASK_IN_BLOCK = 1 << 3 /* the payload is the MpBlockRef of where it is */
 } MpTaskFlags;
 
 typedef enum
@@ -64,7 +72,7 @@ typedef struct
   guint32 slot;
   guint32 status;
   guint32 worker;
-  guint32 reserved;
+  guint32 padding; /* so many bytes before the payload */
 } MpReplyHeader;
 
 #define MP_POOL_HANDLE_KIND "pool-worker"
@@ -77,13 +85,14 @@ typedef struct
 typedef struct
 {
   MpJobCore *job; /* NULL once nobody wants the result */
-  MpBatch *batch; /* NULL unless the task may be tried again */
+  MpBatch *batch; /* NULL without a job */
   guint index;    /* in the batch */
   guint64 task_id;
   guint64 job_index;
   gsize bytes;
   guint n_items;
   guint attempt;
+  gint64 timeout; /* 0: none */
   double progress;
   gboolean used;
 } MpSlot;
@@ -91,6 +100,7 @@ typedef struct
 /* A task to be fed once more. */
 typedef struct
 {
+  gint64 when; /* not before */
   MpJobCore *job;
   MpBatch *batch;
   guint index;
@@ -103,7 +113,8 @@ typedef enum
   MP_ANNOUNCE_PROGRESS = 1 << 0,
   MP_ANNOUNCE_COMPLETED = 1 << 1,
   MP_ANNOUNCE_CLOSED = 1 << 2,
-  MP_ANNOUNCE_BROKEN = 1 << 3
+  MP_ANNOUNCE_BROKEN = 1 << 3,
+  MP_ANNOUNCE_RESIZED = 1 << 4
 } MpAnnounceFlags;
 
 struct _MpJobCore
@@ -128,11 +139,28 @@ struct _MpJobCore
   guint64 n_items_done;
   guint n_in_flight;
   guint n_retries;
+  guint64 n_fed;   /* tasks, each counted once */
+  guint64 n_taken; /* results that were taken */
+
+  /* What it was submitted with, see MpJobOptions. */
+  int priority;
+  gint64 timeout; /* 0: none */
+  guint max_attempts;
+  gint64 retry_delay;
+  guint read_ahead; /* 0: no bound */
+
+  /* Jobs that wait for this one, and how many this one waits for. */
+  GPtrArray *dependents; /* of MpJobCore; NULL: none */
+  guint n_awaited;
 
   MpResults results;
   MpJobState state; /* final ones only, else QUEUED */
   GError *error;    /* the first one that came */
+  MpJobState fate;  /* what that one makes of the job */
   char *traceback;
+  guint attempts; /* the most that one of its tasks had */
+  int worker_pid; /* of the first that died with a task of it, 0: none */
+  int worker_exit_code;
   GVariant *chunk; /* mp_job_next(): what is left of it is next */
   gsize chunk_position;
   GQueue returned;           /* of MpJobItem: taken, and given back */
@@ -164,7 +192,20 @@ struct _MpJobCore
   guint wanted : 1;     /* somebody can still take results */
   guint notify : 1;
   guint touched : 1; /* in the pool's touched list */
+  guint retry_failed : 1;
+  guint orphaned : 1; /* what it waited for, or what that waited for, did not succeed */
+  guint in_list : 1;
+  guint iterated : 1; /* it ends with the object: nobody else takes its results */
 };
+
+/* How far a worker is on its way to be stopped. */
+typedef enum
+{
+  MP_STOP_NONE,
+  MP_STOP_ASKED,
+  MP_STOP_TERMINATED,
+  MP_STOP_KILLED
+} MpStop;
 
 /* One worker process; its successor in the same place is another struct. */
 struct _MpPoolWorker
@@ -174,7 +215,26 @@ struct _MpPoolWorker
   guint index;
   int pid;
   gboolean doomed; /* to be killed as soon as it is known to run */
+
+  /* What it was asked to let be, and when the next step is due; -1: never. */
+  MpStop stop;
+  guint stop_slot;
+  guint64 stop_task_id;
+  gint64 stop_at;
+  guint64 stop_job_id;
+  char *stop_function;
+
+  const char *limit; /* that it hit, or NULL */
+
+  guint32 output_jobs[3]; /* whose lines come now, by stream */
 };
+
+/* Jobs of one priority that have tasks to feed. */
+typedef struct
+{
+  int priority;
+  GQueue jobs;
+} MpLane;
 
 struct _MpPoolCore
 {
@@ -185,11 +245,7 @@ struct _MpPoolCore
   guint generation; /* of the process it belongs to, see mp_pump_get_generation() */
   int owner;
   MpContext *context;
-  guint n_workers;
-  guint max_tasks_per_worker;
-  guint max_attempts;
-  GBytes *worker_data;
-  GUnixFDList *worker_fd_list; /* nullable */
+  MpPoolSettings settings; /* but for the number of workers */
 
   /* NULL once the pool has ended. */
   MpRing *tasks;
@@ -197,9 +253,12 @@ struct _MpPoolCore
   MpClaims *claims;
 
   /* Jobs. */
-  GQueue jobs;     /* all that are not finished */
-  GQueue feedable; /* those with tasks to feed */
-  GQueue retries;  /* of MpRetry */
+  GQueue jobs;      /* all that are not finished */
+  GArray *lanes;    /* of MpLane *, the most urgent one last: jobs with tasks to feed */
+  GQueue retries;   /* of MpRetry, the most urgent one first */
+  GQueue delayed;   /* of MpRetry, by time */
+  GQueue released;  /* of MpJobCore: finished, their dependents look */
+  int least_urgent; /* of the priorities since the pool was last idle */
   guint64 n_unfed;
   guint64 last_task_id;
 
@@ -209,12 +268,23 @@ struct _MpPoolCore
   guint n_slots;
   guint n_free_slots;
   gsize bytes_in_flight;
+  guint most_in_flight; /* since the last look for idle workers */
+  guint n_timed;        /* tasks in flight with a timeout */
+  gint64 least_timeout; /* of those since there was none */
 
   /* Workers. */
-  MpPoolWorker **workers; /* n_workers places, NULL: empty */
-  guint n_processes;      /* started or being started, until reaped */
-  guint n_early_deaths;   /* in a row */
-  guint n_failed_starts;  /* in a row */
+  MpPoolWorker **workers; /* n_places of them, NULL: empty */
+  guint n_places;
+  guint n_workers;       /* how many there are to be at most */
+  guint n_wanted;        /* how many there are to be now */
+  guint n_processes;     /* started or being started, until reaped */
+  guint n_scheduled;     /* to be started at some time */
+  guint n_nudges;        /* to be fed: messages that make idle workers look */
+  guint n_stopping;      /* workers that are asked to end */
+  guint n_early_deaths;  /* in a row */
+  guint n_early_exits;   /* of them, of their own accord, while none works */
+  guint n_failed_starts; /* in a row */
+  gint64 failing_since;
 
   /* What happened under the lock and is acted on after it, see
    * mp_pool_core_unlock(). */
@@ -228,6 +298,7 @@ struct _MpPoolCore
   MpSleepWord finished_word;
   MpSleepWord ended_word;
   GQueue finished; /* jobs for mp_pool_take_finished() */
+  MpSpin spin;     /* of those who wait for one task */
   GQueue ended_waiters;
 
   /* The main contexts that hear of it. */
@@ -235,12 +306,18 @@ struct _MpPoolCore
   GPtrArray *announcers;  /* of MpAnnouncer, weak */
   MpAnnouncer *announcer; /* the pool's own; NULL once the object is gone */
   GArray *exits;          /* of MpPoolExit */
+  GArray *outputs;        /* of MpPoolOutput */
+  guint64 last_job_id;    /* that was fed */
+  GQueue news;            /* of MpJobNews: for the list of jobs */
   guint announce;
 
   /* The pump's. */
   GSource *source;
   GSource *timer;
   guint n_drained;
+  GSource *alarm;
+  gint64 alarm_at; /* 0: off */
+  gint64 look_for_idle_at;
 
   GError *broken;
   guint corrupt : 1; /* no result will come any more */
@@ -250,12 +327,24 @@ struct _MpPoolCore
   guint ended : 1;
   guint abandoned : 1; /* the MpPool is gone */
   guint tick_scheduled : 1;
+  guint releasing : 1;
+  guint listed : 1; /* there is a list of jobs */
 };
+
+/* One job came, or is finished. */
+typedef struct
+{
+  MpJob *added;
+  MpJobCore *finished;
+} MpJobNews;
 
 typedef struct
 {
   int pid;
   int exit_code;
+  const char *limit; /* that it hit, or NULL */
+  guint64 job_id;    /* whose task it had, 0: none */
+  char *function;    /* of that job */
 } MpPoolExit;
 
 /* One result for mp_job_next(). */
@@ -267,13 +356,8 @@ typedef struct
 
 /* --- mp-pool-core.c -------------------------------------------------------- */
 
-MpPoolCore *mp_pool_core_new (MpContext *context,
-                              guint n_workers,
-                              guint max_tasks_per_worker,
-                              guint max_attempts,
-                              GBytes *worker_data,
-                              GUnixFDList *worker_fd_list,
-                              GError **error);
+MpPoolCore *mp_pool_core_new (MpContext *context, const MpPoolSettings *settings, GError **error);
+GArray *mp_pool_exits_new (void);
 MpPoolCore *mp_pool_core_ref (MpPoolCore *self);
 void mp_pool_core_unref (MpPoolCore *self);
 /* Without the lock: FALSE in a process that was forked by the one that made the
@@ -307,14 +391,38 @@ MpSlot *mp_pool_core_get_slot (MpPoolCore *self, guint32 slot, guint64 task_id);
 void mp_pool_core_free_slot (MpPoolCore *self, guint32 slot);
 void mp_pool_core_add_feedable (MpPoolCore *self, MpJobCore *job);
 void mp_pool_core_remove_feedable (MpPoolCore *self, MpJobCore *job);
-void mp_pool_core_retry (MpPoolCore *self, MpSlot *slot, guint attempt);
+/* Nobody wants what becomes of the task. */
+void mp_pool_core_detach_slot (MpPoolCore *self, MpSlot *slot);
+/* The attempt of @slot is over, without a result: it is detached, and there will be
+ * another one, or that was the task's end. Takes over @error. */
+void mp_pool_core_lose_attempt (MpPoolCore *self, MpSlot *slot, MpJobState fate, GError *error);
+gboolean mp_pool_core_may_retry (MpSlot *slot, MpJobState fate);
 void mp_pool_core_drop_retries (MpPoolCore *self, MpJobCore *job);
+/* Tasks of less urgent jobs that no worker has taken yet make room for those of @job. */
+void mp_pool_core_preempt (MpPoolCore *self, MpJobCore *job);
+/* Gives a retry whose time has come to the feeder. */
+void mp_pool_core_feed_delayed (MpPoolCore *self, gint64 now);
 
 /* --- mp-pool-workers.c ----------------------------------------------------- */
 
 gboolean mp_pool_core_start_workers (MpPoolCore *self, GCancellable *cancellable, GError **error);
 void mp_pool_core_kill_worker (MpPoolCore *self, guint worker);
 void mp_pool_core_kill_workers (MpPoolCore *self);
+/* Starts what is missing; on the pump. */
+void mp_pool_core_staff (MpPoolCore *self);
+gboolean mp_pool_core_resize (MpPoolCore *self, guint n_workers, GError **error);
+void mp_pool_core_want (MpPoolCore *self, guint n_workers);
+char *mp_pool_worker_describe_task (MpJobCore *job);
+MpSlot *mp_pool_core_get_worker_slot (MpPoolCore *self, guint worker, MpClaim *claim);
+
+/* --- mp-pool-time.c: what happens at some time ------------------------------ */
+
+void mp_pool_core_request_alarm (MpPoolCore *self, gint64 when);
+void mp_pool_core_staff_fully (MpPoolCore *self);
+void mp_pool_core_note_in_flight (MpPoolCore *self);
+/* Whoever runs the task of @slot is asked to end it, then made to. */
+void mp_pool_core_stop_task (MpPoolCore *self, guint slot);
+void mp_pool_core_kill_task (MpPoolCore *self, guint slot);
 
 /* --- mp-job-core.c --------------------------------------------------------- */
 
@@ -323,7 +431,10 @@ MpJobCore *mp_job_core_new (MpPoolCore *pool,
                             gsize function_length,
                             MpTaskFlags flags,
                             gboolean ordered,
-                            gboolean more);
+                            gboolean more,
+                            const MpJobOptions *options);
+/* Waits for those in the options; after that it may be finished. */
+void mp_job_core_await (MpJobCore *self, const MpJobOptions *options);
 MpJobCore *mp_job_core_ref (MpJobCore *self);
 void mp_job_core_unref (MpJobCore *self);
 /* With the lock: */
@@ -335,9 +446,21 @@ void mp_job_core_resolve (MpJobCore *self,
                           MpCodec codec,
                           const guint8 *data,
                           gsize length);
-void mp_job_core_resolve_error (MpJobCore *self, guint64 index, guint n_items, const GError *error);
+/* The same for a result that stays where it is; takes over @buffer. */
+void mp_job_core_resolve_buffer (MpJobCore *self, guint64 index, guint n_items, MpBuffer *buffer);
+void mp_job_core_resolve_error (MpJobCore *self,
+                                guint64 index,
+                                guint n_items,
+                                MpJobState fate,
+                                const GError *error);
+gboolean mp_job_core_can_feed (MpJobCore *self);
+void mp_job_core_count_taken (MpJobCore *self, guint n);
+/* Somebody waits for all of it: nobody takes its results first. */
+void mp_job_core_lift_read_ahead (MpJobCore *self);
+/* What is not running yet will not run, and then it is cancelled. */
+void mp_job_core_stop_feeding (MpJobCore *self);
 void mp_job_core_maybe_finish (MpJobCore *self);
-/* Ends it now; its queued tasks will not run, the running ones are killed. */
+/* Ends it now; its queued tasks will not run, the running ones are stopped. */
 void mp_job_core_abort (MpJobCore *self, MpJobState state, const GError *reason);
 gboolean mp_job_core_has_result (MpJobCore *self);
 gboolean mp_job_core_take_item (MpJobCore *self, MpJobItem *item);
@@ -347,6 +470,7 @@ gboolean mp_job_core_wait (MpJobCore *self,
                            gint64 timeout_us,
                            GCancellable *cancellable,
                            GError **error);
+void mp_job_core_look_for_result (MpJobCore *self);
 void mp_job_item_clear (MpJobItem *item);
 
 /* --- mp-job.c -------------------------------------------------------------- */
@@ -365,7 +489,15 @@ void mp_job_announce (MpJob *self, guint flags);
 /* --- mp-pool.c ------------------------------------------------------------- */
 
 MpPoolCore *mp_pool_get_core (MpPool *self);
+const MpPoolSettings *mp_pool_get_settings (MpPool *self);
 void mp_pool_announce (MpPool *self, guint flags, const MpPoolExit *exits, guint n_exits);
+void mp_pool_announce_output (MpPool *self, const MpPoolOutput *output);
+MpJobList *mp_pool_peek_jobs (MpPool *self);
+
+/* --- mp-job-list.c: in the pool's context ----------------------------------- */
+
+void mp_job_list_add (MpJobList *self, MpJob *job);
+void mp_job_list_finish (MpJobList *self, MpJobCore *job);
 
 /* --- mp-announcer.c: signals in the contexts of their objects --------------- */
 
@@ -377,6 +509,10 @@ void mp_announcer_release (MpAnnouncer *self);
 void mp_announcer_add_job (MpJobCore *job, guint flags);
 void mp_announcer_forget_job (MpJobCore *job);
 void mp_announcer_add_pool (MpPoolCore *core, guint flags);
+void mp_announcer_list_job (MpPoolCore *core, MpJob *job);
+void mp_announcer_unlist_job (MpJobCore *job);
+/* Without it, frees what mp_pool_core's news hold. */
+void mp_job_news_free (gpointer data);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (MpPoolCore, mp_pool_core_unref)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (MpJobCore, mp_job_core_unref)

@@ -19,7 +19,8 @@
  *
  * What a function is depends on the runtime of the pool's [class@Mp.Context]. In a
  * native pool it is the name under which it was registered with
- * [func@Mp.task_register], in a Python pool `package.module:function`, and in a
+ * [func@Mp.task_register], in a Python pool `package.module:function`, in one of
+ * GJS `file.js:function`, with modules `libfoo.so:symbol`, and in a
  * pool of commands `mp.command`, applied to an argument vector of type `as` or to
  * `(asa{sv})` with options `cwd` (`s` or `ay`) and `env` (`as`); its result is
  * `(iayay)`: exit code, or minus the signal that killed it, standard output, and
@@ -45,15 +46,12 @@ struct _MpPool
   GObject parent_instance;
 
   MpContext *context;
-  guint n_workers;
-  guint max_tasks_per_worker;
-  guint max_attempts;
-  GBytes *worker_data;
-  GUnixFDList *worker_fd_list;
+  MpPoolSettings settings;
 
   /* NULL unless the pool was initialised. */
   MpPoolCore *core;
   MpAnnouncer *announcer;
+  MpJobList *jobs; /* NULL: nobody asked for it */
 };
 
 static void mp_pool_initable_iface_init (GInitableIface *iface);
@@ -63,17 +61,9 @@ G_DEFINE_FINAL_TYPE_WITH_CODE (MpPool,
                                G_TYPE_OBJECT,
                                G_IMPLEMENT_INTERFACE (G_TYPE_INITABLE, mp_pool_initable_iface_init))
 
-#define MP_POOL_MAX_WORKERS 4096
-
 enum
 {
-  PROP_0,
-  PROP_CONTEXT,
-  PROP_N_WORKERS,
-  PROP_MAX_TASKS_PER_WORKER,
-  PROP_MAX_ATTEMPTS,
-  PROP_WORKER_DATA,
-  PROP_WORKER_FD_LIST,
+  PROP_CONTEXT = MP_POOL_N_SETTINGS,
   PROP_CLOSED,
   PROP_BROKEN,
   PROP_N_BUSY,
@@ -84,6 +74,7 @@ enum
 enum
 {
   SIGNAL_WORKER_EXITED,
+  SIGNAL_OUTPUT,
   N_SIGNALS
 };
 
@@ -96,15 +87,20 @@ mp_pool_abandon (MpPool *self)
 {
   MpPoolCore *core = self->core;
   g_autoptr (GPtrArray) kept = g_ptr_array_new_with_free_func (g_object_unref);
+  GQueue news;
   GList *link;
 
   mp_pool_core_lock (core);
   core->abandoned = TRUE;
   core->announcer = NULL;
+  core->listed = FALSE;
+  news = core->news;
+  g_queue_init (&core->news);
   mp_pool_core_terminate (core);
   while ((link = g_queue_pop_head_link (&core->finished)) != NULL)
     g_ptr_array_add (kept, g_steal_pointer (&((MpJobCore *) link->data)->kept));
   mp_pool_core_unlock (core);
+  g_queue_clear_full (&news, mp_job_news_free);
 }
 
 static void
@@ -122,9 +118,9 @@ mp_pool_dispose (GObject *object)
     mp_pool_abandon (self);
   g_clear_pointer (&self->announcer, mp_announcer_release);
   g_clear_pointer (&self->core, mp_pool_core_unref);
+  g_clear_object (&self->jobs);
   g_clear_object (&self->context);
-  g_clear_pointer (&self->worker_data, g_bytes_unref);
-  g_clear_object (&self->worker_fd_list);
+  mp_pool_settings_clear (&self->settings);
 
   G_OBJECT_CLASS (mp_pool_parent_class)->dispose (object);
 }
@@ -134,25 +130,17 @@ mp_pool_get_property (GObject *object, guint prop_id, GValue *value, GParamSpec 
 {
   MpPool *self = MP_POOL (object);
 
+  if (prop_id == MP_POOL_PROP_N_WORKERS && self->core != NULL)
+    {
+      g_value_set_uint (value, mp_pool_get_n_workers (self));
+      return;
+    }
+  if (mp_pool_settings_get (&self->settings, prop_id, value))
+    return;
   switch (prop_id)
     {
     case PROP_CONTEXT:
       g_value_set_object (value, self->context);
-      break;
-    case PROP_N_WORKERS:
-      g_value_set_uint (value, self->n_workers);
-      break;
-    case PROP_MAX_TASKS_PER_WORKER:
-      g_value_set_uint (value, self->max_tasks_per_worker);
-      break;
-    case PROP_MAX_ATTEMPTS:
-      g_value_set_uint (value, self->max_attempts);
-      break;
-    case PROP_WORKER_DATA:
-      g_value_set_boxed (value, self->worker_data);
-      break;
-    case PROP_WORKER_FD_LIST:
-      g_value_set_object (value, self->worker_fd_list);
       break;
     case PROP_CLOSED:
       g_value_set_boolean (value, self->core != NULL && mp_pool_get_closed (self));
@@ -176,25 +164,12 @@ mp_pool_set_property (GObject *object, guint prop_id, const GValue *value, GPara
 {
   MpPool *self = MP_POOL (object);
 
+  if (mp_pool_settings_set (&self->settings, prop_id, value))
+    return;
   switch (prop_id)
     {
     case PROP_CONTEXT:
       self->context = g_value_dup_object (value);
-      break;
-    case PROP_N_WORKERS:
-      self->n_workers = g_value_get_uint (value);
-      break;
-    case PROP_MAX_TASKS_PER_WORKER:
-      self->max_tasks_per_worker = g_value_get_uint (value);
-      break;
-    case PROP_MAX_ATTEMPTS:
-      self->max_attempts = g_value_get_uint (value);
-      break;
-    case PROP_WORKER_DATA:
-      self->worker_data = g_value_dup_boxed (value);
-      break;
-    case PROP_WORKER_FD_LIST:
-      self->worker_fd_list = g_value_dup_object (value);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -202,9 +177,9 @@ mp_pool_set_property (GObject *object, guint prop_id, const GValue *value, GPara
 }
 
 static void
-mp_pool_install_construct_properties (void)
+mp_pool_install_state_properties (void)
 {
-  const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS;
+  const GParamFlags flags = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
 
   /**
    * MpPool:context: (getter get_context)
@@ -213,66 +188,12 @@ mp_pool_install_construct_properties (void)
    *
    * Since: 0.1
    */
-  properties[PROP_CONTEXT] = g_param_spec_object ("context", NULL, NULL, MP_TYPE_CONTEXT, flags);
-
-  /**
-   * MpPool:n-workers: (getter get_n_workers)
-   *
-   * How many worker processes there are, from 1 to 4096.
-   *
-   * Since: 0.1
-   */
-  properties[PROP_N_WORKERS] = g_param_spec_uint ("n-workers", NULL, NULL, 0, G_MAXUINT, 1, flags);
-
-  /**
-   * MpPool:max-tasks-per-worker: (getter get_max_tasks_per_worker)
-   *
-   * After how many tasks a worker leaves and is replaced; 0 for never. A chunk
-   * of a map is one task.
-   *
-   * Since: 0.1
-   */
-  properties[PROP_MAX_TASKS_PER_WORKER] =
-    g_param_spec_uint ("max-tasks-per-worker", NULL, NULL, 0, G_MAXUINT, 0, flags);
-
-  /**
-   * MpPool:max-attempts: (getter get_max_attempts)
-   *
-   * How often a task is started at most, when the workers that run it die.
-   *
-   * Since: 0.1
-   */
-  properties[PROP_MAX_ATTEMPTS] =
-    g_param_spec_uint ("max-attempts", NULL, NULL, 0, G_MAXUINT, 1, flags);
-
-  /**
-   * MpPool:worker-data: (getter get_worker_data)
-   *
-   * What each worker gets at its start: opaque to libmp, for the worker of a
-   * binding, see [method@Mp.Worker.get_start_data].
-   *
-   * Since: 0.1
-   */
-  properties[PROP_WORKER_DATA] =
-    g_param_spec_boxed ("worker-data", NULL, NULL, G_TYPE_BYTES, flags);
-
-  /**
-   * MpPool:worker-fd-list: (getter get_worker_fd_list)
-   *
-   * Descriptors that go with [property@Mp.Pool:worker-data]: each worker has
-   * copies of them, with the same indexes, at the front of the list that its
-   * task gets, see [method@Mp.Task.get_fd_list].
-   *
-   * Since: 0.1
-   */
-  properties[PROP_WORKER_FD_LIST] =
-    g_param_spec_object ("worker-fd-list", NULL, NULL, G_TYPE_UNIX_FD_LIST, flags);
-}
-
-static void
-mp_pool_install_state_properties (void)
-{
-  const GParamFlags flags = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
+  properties[PROP_CONTEXT] =
+    g_param_spec_object ("context",
+                         NULL,
+                         NULL,
+                         MP_TYPE_CONTEXT,
+                         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
 
   /**
    * MpPool:closed: (getter get_closed)
@@ -319,7 +240,7 @@ mp_pool_class_init (MpPoolClass *klass)
   object_class->dispose = mp_pool_dispose;
   object_class->get_property = mp_pool_get_property;
   object_class->set_property = mp_pool_set_property;
-  mp_pool_install_construct_properties ();
+  mp_pool_settings_install (properties);
   mp_pool_install_state_properties ();
   g_object_class_install_properties (object_class, N_PROPS, properties);
 
@@ -328,6 +249,9 @@ mp_pool_class_init (MpPoolClass *klass)
    * @self: the pool
    * @pid: the process that ended
    * @exit_code: its exit code; below 0, minus the signal that killed it
+   * @limit: (nullable): the limit that it hit: `memory` or `time`
+   * @job_id: the [property@Mp.Job:id] of the job whose task it had; 0 if it had none
+   * @function: (nullable): the function of that job, if it has a name
    *
    * A worker process ended, whether it was killed, or left because it had done
    * its share or the pool is closed. A main context that does not turn is told
@@ -343,38 +267,46 @@ mp_pool_class_init (MpPoolClass *klass)
                                                 NULL,
                                                 NULL,
                                                 G_TYPE_NONE,
-                                                2,
+                                                5,
                                                 G_TYPE_INT,
-                                                G_TYPE_INT);
+                                                G_TYPE_INT,
+                                                G_TYPE_STRING,
+                                                G_TYPE_UINT64,
+                                                G_TYPE_STRING);
+
+  /**
+   * MpPool::output:
+   * @self: the pool
+   * @job_id: the [property@Mp.Job:id] of the job whose task wrote it; 0 if that was not
+   *   during any task
+   * @pid: the process that wrote it
+   * @stream: 1 for its standard output, 2 for error messages
+   * @text: the line, without its end; what is not UTF-8 is replaced
+   *
+   * A worker of a pool with [property@Mp.Pool:capture-output] wrote a line. What a
+   * task leaves running may write between the lines of the next one. A main context that
+   * does not turn is told only of the last 65,536.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_OUTPUT] = g_signal_new ("output",
+                                         G_TYPE_FROM_CLASS (klass),
+                                         G_SIGNAL_RUN_LAST,
+                                         0,
+                                         NULL,
+                                         NULL,
+                                         NULL,
+                                         G_TYPE_NONE,
+                                         4,
+                                         G_TYPE_UINT64,
+                                         G_TYPE_INT,
+                                         G_TYPE_UINT,
+                                         G_TYPE_STRING);
 }
 
 static void
 mp_pool_init (MpPool *self)
 {
-}
-
-static gboolean
-mp_pool_check_arguments (MpPool *self, GError **error)
-{
-  if (self->n_workers == 0 || self->n_workers > MP_POOL_MAX_WORKERS)
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_INVALID_ARGUMENT,
-                   "n-workers: a pool has from 1 to %d workers, not %u",
-                   MP_POOL_MAX_WORKERS,
-                   self->n_workers);
-      return FALSE;
-    }
-  if (self->max_attempts == 0)
-    {
-      g_set_error_literal (error,
-                           MP_ERROR,
-                           MP_ERROR_INVALID_ARGUMENT,
-                           "max-attempts: a task has to be tried at least once");
-      return FALSE;
-    }
-  return TRUE;
 }
 
 static gboolean
@@ -385,18 +317,12 @@ mp_pool_initable_init (GInitable *initable, GCancellable *cancellable, GError **
 
   if (self->core != NULL)
     return TRUE;
-  if (!mp_pool_check_arguments (self, error))
+  if (!mp_pool_settings_check (&self->settings, error))
     return FALSE;
   if (self->context == NULL)
     self->context = g_object_ref (mp_context_get_default ());
 
-  self->core = mp_pool_core_new (self->context,
-                                 self->n_workers,
-                                 self->max_tasks_per_worker,
-                                 self->max_attempts,
-                                 self->worker_data,
-                                 self->worker_fd_list,
-                                 error);
+  self->core = mp_pool_core_new (self->context, &self->settings, error);
   if (self->core == NULL)
     return FALSE;
   main_context = g_main_context_ref_thread_default ();
@@ -451,6 +377,12 @@ mp_pool_new (MpContext *context, guint n_workers, GError **error)
                          NULL);
 }
 
+const MpPoolSettings *
+mp_pool_get_settings (MpPool *self)
+{
+  return &self->settings;
+}
+
 MpPoolCore *
 mp_pool_get_core (MpPool *self)
 {
@@ -464,8 +396,29 @@ mp_pool_announce (MpPool *self, guint flags, const MpPoolExit *exits, guint n_ex
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_CLOSED]);
   if ((flags & MP_ANNOUNCE_BROKEN) != 0)
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_BROKEN]);
+  if ((flags & MP_ANNOUNCE_RESIZED) != 0)
+    g_object_notify_by_pspec (G_OBJECT (self), properties[MP_POOL_PROP_N_WORKERS]);
   for (guint i = 0; i < n_exits; i++)
-    g_signal_emit (self, signals[SIGNAL_WORKER_EXITED], 0, exits[i].pid, exits[i].exit_code);
+    g_signal_emit (self,
+                   signals[SIGNAL_WORKER_EXITED],
+                   0,
+                   exits[i].pid,
+                   exits[i].exit_code,
+                   exits[i].limit,
+                   exits[i].job_id,
+                   exits[i].function);
+}
+
+void
+mp_pool_announce_output (MpPool *self, const MpPoolOutput *output)
+{
+  g_signal_emit (self,
+                 signals[SIGNAL_OUTPUT],
+                 0,
+                 output->job_id,
+                 output->pid,
+                 output->stream,
+                 output->text);
 }
 
 /**
@@ -490,7 +443,8 @@ mp_pool_get_context (MpPool *self)
  * mp_pool_get_n_workers: (get-property n-workers)
  * @self: a pool
  *
- * How many workers the pool has.
+ * How many workers the pool has at most. There are fewer for a moment when one is
+ * replaced, and when they are not needed, see [property@Mp.Pool:idle-timeout].
  *
  * Returns: the number
  *
@@ -499,81 +453,45 @@ mp_pool_get_context (MpPool *self)
 guint
 mp_pool_get_n_workers (MpPool *self)
 {
-  g_return_val_if_fail (MP_IS_POOL (self), 0);
+  guint n_workers;
 
-  return self->n_workers;
+  g_return_val_if_fail (MP_IS_POOL (self) && self->core != NULL, 0);
+
+  mp_pool_core_lock (self->core);
+  n_workers = self->core->n_workers;
+  mp_pool_core_unlock (self->core);
+  return n_workers;
 }
 
 /**
- * mp_pool_get_max_tasks_per_worker: (get-property max-tasks-per-worker)
+ * mp_pool_resize:
  * @self: a pool
+ * @n_workers: how many workers there are to be at most, from 1 to 4096
+ * @error: return location for an error
  *
- * After how many tasks a worker is replaced.
+ * Changes the number of workers while the pool works. New ones are started at
+ * once; those that are too many leave as soon as they have no task. Does not wait
+ * for either.
  *
- * Returns: the number; 0 for never
+ * Returns: %TRUE if the number was changed
  *
  * Since: 0.1
  */
-guint
-mp_pool_get_max_tasks_per_worker (MpPool *self)
+gboolean
+mp_pool_resize (MpPool *self, guint n_workers, GError **error)
 {
-  g_return_val_if_fail (MP_IS_POOL (self), 0);
+  gboolean done;
 
-  return self->max_tasks_per_worker;
-}
+  g_return_val_if_fail (MP_IS_POOL (self) && self->core != NULL, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
 
-/**
- * mp_pool_get_max_attempts: (get-property max-attempts)
- * @self: a pool
- *
- * How often a task is started at most.
- *
- * Returns: the number
- *
- * Since: 0.1
- */
-guint
-mp_pool_get_max_attempts (MpPool *self)
-{
-  g_return_val_if_fail (MP_IS_POOL (self), 0);
-
-  return self->max_attempts;
-}
-
-/**
- * mp_pool_get_worker_data: (get-property worker-data)
- * @self: a pool
- *
- * What each worker gets at its start.
- *
- * Returns: (transfer none) (nullable): the bytes
- *
- * Since: 0.1
- */
-GBytes *
-mp_pool_get_worker_data (MpPool *self)
-{
-  g_return_val_if_fail (MP_IS_POOL (self), NULL);
-
-  return self->worker_data;
-}
-
-/**
- * mp_pool_get_worker_fd_list: (get-property worker-fd-list)
- * @self: a pool
- *
- * The descriptors that each worker gets at its start.
- *
- * Returns: (transfer none) (nullable): the list
- *
- * Since: 0.1
- */
-GUnixFDList *
-mp_pool_get_worker_fd_list (MpPool *self)
-{
-  g_return_val_if_fail (MP_IS_POOL (self), NULL);
-
-  return self->worker_fd_list;
+  if (!mp_pool_core_check_ours (self->core, error) ||
+      !mp_pool_settings_check_n_workers (n_workers, error))
+    return FALSE;
+  mp_pool_core_lock (self->core);
+  done = mp_pool_core_resize (self->core, n_workers, error);
+  mp_pool_core_unlock (self->core);
+  return done;
 }
 
 /**
@@ -598,7 +516,8 @@ mp_pool_get_n_pending (MpPool *self)
   core = self->core;
   mp_pool_core_lock (core);
   busy = mp_pool_core_count_busy (core);
-  n = core->n_unfed + g_queue_get_length (&core->retries) + core->n_slots - core->n_free_slots;
+  n = core->n_unfed + g_queue_get_length (&core->retries) + g_queue_get_length (&core->delayed) +
+      core->n_slots - core->n_free_slots;
   mp_pool_core_unlock (core);
   n -= MIN (n, busy);
   return (guint) MIN (n, G_MAXUINT);
@@ -721,12 +640,61 @@ mp_pool_get_worker_pids (MpPool *self, gsize *n_pids)
   g_return_val_if_fail (MP_IS_POOL (self) && self->core != NULL, NULL);
   g_return_val_if_fail (n_pids != NULL, NULL);
 
-  pids = g_new0 (int, self->n_workers);
   mp_pool_core_lock (self->core);
-  for (guint i = 0; i < self->n_workers; i++)
+  pids = g_new0 (int, self->core->n_places);
+  for (guint i = 0; i < self->core->n_places; i++)
     if (self->core->workers[i] != NULL && self->core->workers[i]->pid > 0)
       pids[n++] = self->core->workers[i]->pid;
   mp_pool_core_unlock (self->core);
   *n_pids = n;
   return pids;
+}
+
+MpJobList *
+mp_pool_peek_jobs (MpPool *self)
+{
+  return self->jobs;
+}
+
+/**
+ * mp_pool_get_jobs:
+ * @self: a pool
+ *
+ * The jobs of the pool as a list for a user interface. To be called in the main
+ * context in which the pool was made, where the list changes; it is filled once that
+ * one turns.
+ *
+ * A job in the list is kept, with its results, until it leaves it. So an imap whose
+ * results nobody takes has to be cancelled: to drop it is not enough. The list
+ * changes no more when the pool is dropped.
+ *
+ * Returns: (transfer none): the list, always the same
+ *
+ * Since: 0.1
+ */
+MpJobList *
+mp_pool_get_jobs (MpPool *self)
+{
+  MpPoolCore *core;
+
+  g_return_val_if_fail (MP_IS_POOL (self) && self->core != NULL, NULL);
+
+  core = self->core;
+  if (self->jobs != NULL)
+    return self->jobs;
+  self->jobs = g_object_new (MP_TYPE_JOB_LIST, NULL);
+  mp_pool_core_lock (core);
+  core->listed = TRUE;
+  for (GList *link = core->jobs.head; link != NULL; link = link->next)
+    {
+      MpJob *job = g_weak_ref_get (&((MpJobCore *) link->data)->object);
+
+      if (job != NULL)
+        mp_announcer_list_job (core, job);
+      /* The news have one. */
+      if (job != NULL)
+        g_object_unref (job);
+    }
+  mp_pool_core_unlock (core);
+  return self->jobs;
 }

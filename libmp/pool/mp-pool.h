@@ -11,6 +11,8 @@
 #include <gio/gunixfdlist.h>
 
 #include "../process/mp-context.h"
+#include "mp-job-list.h"
+#include "mp-job-options.h"
 #include "mp-job.h"
 
 G_BEGIN_DECLS
@@ -28,9 +30,31 @@ MpContext *mp_pool_get_context (MpPool *self);
 MP_AVAILABLE_IN_ALL
 guint mp_pool_get_n_workers (MpPool *self);
 MP_AVAILABLE_IN_ALL
+gboolean mp_pool_resize (MpPool *self, guint n_workers, GError **error);
+MP_AVAILABLE_IN_ALL
+guint mp_pool_get_min_workers (MpPool *self);
+MP_AVAILABLE_IN_ALL
+gint64 mp_pool_get_idle_timeout (MpPool *self);
+MP_AVAILABLE_IN_ALL
+gint64 mp_pool_get_max_worker_age (MpPool *self);
+MP_AVAILABLE_IN_ALL
+guint64 mp_pool_get_max_worker_memory (MpPool *self);
+MP_AVAILABLE_IN_ALL
+guint64 mp_pool_get_worker_memory_limit (MpPool *self);
+MP_AVAILABLE_IN_ALL
+gint64 mp_pool_get_task_timeout (MpPool *self);
+MP_AVAILABLE_IN_ALL
+gint64 mp_pool_get_retry_delay (MpPool *self);
+MP_AVAILABLE_IN_ALL
+gint64 mp_pool_get_cancel_grace (MpPool *self);
+MP_AVAILABLE_IN_ALL
+gint64 mp_pool_get_kill_grace (MpPool *self);
+MP_AVAILABLE_IN_ALL
 guint mp_pool_get_max_tasks_per_worker (MpPool *self);
 MP_AVAILABLE_IN_ALL
 guint mp_pool_get_max_attempts (MpPool *self);
+MP_AVAILABLE_IN_ALL
+gboolean mp_pool_get_capture_output (MpPool *self);
 MP_AVAILABLE_IN_ALL
 GBytes *mp_pool_get_worker_data (MpPool *self);
 MP_AVAILABLE_IN_ALL
@@ -49,19 +73,27 @@ MP_AVAILABLE_IN_ALL
 int *mp_pool_get_worker_pids (MpPool *self, gsize *n_pids) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
-MpJob *mp_pool_submit (MpPool *self, const char *function, GVariant *argument, GError **error)
-  G_GNUC_WARN_UNUSED_RESULT;
+MpJobList *mp_pool_get_jobs (MpPool *self);
+
+MP_AVAILABLE_IN_ALL
+MpJob *mp_pool_submit (MpPool *self,
+                       const char *function,
+                       GVariant *argument,
+                       MpJobOptions *options,
+                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
 MpJob *mp_pool_submit_map (MpPool *self,
                            const char *function,
                            GVariant *items,
                            guint chunk_size,
+                           MpJobOptions *options,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
 MpJob *mp_pool_submit_starmap (MpPool *self,
                                const char *function,
                                GVariant *items,
                                guint chunk_size,
+                               MpJobOptions *options,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
 MpJob *mp_pool_submit_packed (MpPool *self,
@@ -74,6 +106,7 @@ MpJob *mp_pool_submit_packed (MpPool *self,
                               MpCodec codec,
                               gboolean ordered,
                               gboolean more,
+                              MpJobOptions *options,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL
@@ -128,12 +161,14 @@ MpJob *mp_pool_imap (MpPool *self,
                      const char *function,
                      GVariant *items,
                      guint chunk_size,
+                     MpJobOptions *options,
                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
 MpJob *mp_pool_imap_unordered (MpPool *self,
                                const char *function,
                                GVariant *items,
                                guint chunk_size,
+                               MpJobOptions *options,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 MP_AVAILABLE_IN_ALL

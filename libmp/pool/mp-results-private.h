@@ -6,14 +6,16 @@
 #include <gio/gio.h>
 
 #include "../base/mp-enums.h"
+#include "../channel/mp-buffer-private.h"
 
 G_BEGIN_DECLS
 
 typedef enum
 {
   MP_RESULT_OK,
-  MP_RESULT_ERROR, /* the payload is an error, see mp_error_payload_new() */
-  MP_RESULT_NONE   /* not there yet */
+  MP_RESULT_ERROR,  /* the payload is an error, see mp_error_payload_new() */
+  MP_RESULT_BUFFER, /* as packed: the payload is in a buffer, see mp_results_take_buffer() */
+  MP_RESULT_NONE    /* not there yet */
 } MpResultStatus;
 
 typedef struct _MpResultBlock MpResultBlock;
@@ -22,6 +24,7 @@ typedef struct _MpResultBlock MpResultBlock;
 typedef struct
 {
   MpResultBlock *block;
+  MpBuffer *buffer; /* nullable; has the bytes instead, which only Python can read */
   const guint8 *data;
   guint32 length;
   guint32 index;
@@ -40,6 +43,7 @@ typedef struct
   guint64 base;    /* ordered: the index of entries[0] */
   MpResultBlock *current;
   gsize next_block;
+  GHashTable *packed; /* nullable; the buffers of packed results, by index */
 } MpResults;
 
 void mp_results_init (MpResults *self, gboolean ordered);
@@ -50,14 +54,18 @@ void mp_results_add (MpResults *self,
                      MpCodec codec,
                      const guint8 *data,
                      gsize length);
+/* Takes over @buffer. */
+void mp_results_add_buffer (MpResults *self, guint64 index, MpBuffer *buffer);
 /* Whether the next one can be taken. */
 gboolean mp_results_is_ready (const MpResults *self);
 /* The next one, FALSE if there is none; the bytes stay until mp_result_clear(). */
 gboolean mp_results_take (MpResults *self, MpResult *result);
 void mp_result_clear (MpResult *result);
 /* Appends up to @max results (0: all that are ready) in the packed form that
- * mp_job_take_packed() documents; nothing if none is ready. */
-void mp_results_pack (MpResults *self, guint max, GByteArray *bytes);
+ * mp_job_take_packed() documents; nothing if none is ready. Returns how many. */
+guint mp_results_pack (MpResults *self, guint max, GByteArray *bytes);
+/* The buffer of a packed result; NULL if it has none or that was taken. */
+MpBuffer *mp_results_take_buffer (MpResults *self, guint32 index);
 /* All of them as an av, straight from the bytes; @chunks: each one is an av
  * whose elements are meant. Nothing is taken. */
 GVariant *mp_results_build (const MpResults *self, gboolean chunks, GError **error);

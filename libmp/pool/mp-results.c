@@ -11,8 +11,9 @@
 
 #define MP_RESULT_BLOCK_FIRST 64
 #define MP_RESULT_BLOCK_MAX (256 * 1024)
-/* A packed array ends here, if it has anything: its length is 32 bits. */
-#define MP_RESULTS_PACK_MAX (1024 * 1024 * 1024)
+/* A packed array ends here, if it has anything: the memory for one that is longer would be
+ * fresh each time, which costs more than the copying. */
+#define MP_RESULTS_PACK_MAX (4 * 1024 * 1024)
 #define MP_ERROR_PAYLOAD_TYPE "(sisa{sv})"
 
 struct _MpResultBlock
@@ -47,6 +48,7 @@ void
 mp_result_clear (MpResult *result)
 {
   g_clear_pointer (&result->block, mp_result_block_unref);
+  g_clear_pointer (&result->buffer, mp_buffer_unref);
 }
 
 void
@@ -60,6 +62,7 @@ mp_results_clear (MpResults *self)
     }
   self->head = 0;
   g_clear_pointer (&self->current, mp_result_block_unref);
+  g_clear_pointer (&self->packed, g_hash_table_unref);
 }
 
 /* Room for @length bytes; blocks double, so a single small result takes little
@@ -122,6 +125,17 @@ mp_results_add (MpResults *self,
   result->status = (guint8) status;
 }
 
+void
+mp_results_add_buffer (MpResults *self, guint64 index, MpBuffer *buffer)
+{
+  MpResult *result = mp_results_place (self, index);
+
+  result->buffer = buffer;
+  result->index = (guint32) index;
+  result->codec = (guint8) buffer->codec;
+  result->status = MP_RESULT_OK;
+}
+
 gboolean
 mp_results_is_ready (const MpResults *self)
 {
@@ -148,15 +162,36 @@ mp_results_take (MpResults *self, MpResult *result)
   return TRUE;
 }
 
-void
+static void
+mp_results_keep_buffer (MpResults *self, MpResult *result)
+{
+  if (self->packed == NULL)
+    self->packed = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) mp_buffer_unref);
+  g_hash_table_insert (self->packed,
+                       GUINT_TO_POINTER (result->index),
+                       g_steal_pointer (&result->buffer));
+}
+
+MpBuffer *
+mp_results_take_buffer (MpResults *self, guint32 index)
+{
+  gpointer buffer = NULL;
+
+  if (self->packed != NULL)
+    g_hash_table_steal_extended (self->packed, GUINT_TO_POINTER (index), NULL, &buffer);
+  return buffer;
+}
+
+guint
 mp_results_pack (MpResults *self, guint max, GByteArray *bytes)
 {
   guint32 n = 0;
   gsize start = bytes->len;
   gsize body = 0;
+  gsize at;
 
   if (self->entries == NULL)
-    return;
+    return 0;
   for (guint i = self->head; i < self->entries->len && (max == 0 || n < max); i++, n++)
     {
       const MpResult *result = &g_array_index (self->entries, MpResult, i);
@@ -167,10 +202,10 @@ mp_results_pack (MpResults *self, guint max, GByteArray *bytes)
       body += result->length;
     }
   if (n == 0)
-    return;
+    return 0;
 
-  body = sizeof n + n * 4 * sizeof (guint32);
-  g_byte_array_set_size (bytes, (guint) (start + body));
+  at = start + sizeof n + n * 4 * sizeof (guint32);
+  g_byte_array_set_size (bytes, (guint) (at + body));
   memcpy (bytes->data + start, &n, sizeof n);
   for (guint32 i = 0; i < n; i++)
     {
@@ -179,13 +214,18 @@ mp_results_pack (MpResults *self, guint max, GByteArray *bytes)
 
       mp_results_take (self, &result);
       head[0] = result.index;
-      head[1] = result.status;
+      head[1] = result.buffer != NULL ? MP_RESULT_BUFFER : result.status;
       head[2] = result.codec;
       head[3] = result.length;
       memcpy (bytes->data + start + sizeof n + i * sizeof head, head, sizeof head);
-      g_byte_array_append (bytes, result.data, result.length);
+      if (result.length > 0)
+        memcpy (bytes->data + at, result.data, result.length);
+      at += result.length;
+      if (result.buffer != NULL)
+        mp_results_keep_buffer (self, &result);
       mp_result_clear (&result);
     }
+  return n;
 }
 
 /* The serialised av inside a v, which is what a chunk's result has to be. */

@@ -70,4 +70,8 @@ void mp_waiter_move_one (GQueue *queue, GQueue *ready);
 void mp_waiter_post_all (GQueue *ready);
 void mp_waiter_post (MpWaiter *self);
 
+/* How long one source goes on delivering, so that the others of its main context have
+ * their turn, in microseconds. */
+#define MP_DISPATCH_TIME 500
+
 G_END_DECLS

@@ -200,8 +200,8 @@ mp_waiter_complete_cb (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-void
-mp_waiter_post (MpWaiter *self)
+static void
+mp_waiter_post_alone (MpWaiter *self)
 {
   g_autoptr (GSource) source = g_idle_source_new ();
 
@@ -209,6 +209,104 @@ mp_waiter_post (MpWaiter *self)
   g_source_set_callback (source, mp_waiter_complete_cb, self, (GDestroyNotify) mp_waiter_free);
   g_source_set_static_name (source, "mp_waiter_post");
   g_source_attach (source, g_task_get_context (self->task));
+}
+
+/* A main context dispatches all that is ready before it looks at its timers again.
+ * A hundred thousand sources would keep it for as long as all their callbacks take;
+ * so there is one for all, which stops after a moment and goes on in the next turn. */
+typedef struct
+{
+  GMainContext *context;
+  GQueue waiters;
+} MpWaiterPort;
+
+static GMutex ports_lock;
+static GHashTable *ports; /* GMainContext to MpWaiterPort, while it has waiters */
+
+static MpWaiter *
+mp_waiter_port_take (MpWaiterPort *self)
+{
+  GList *link;
+
+  g_mutex_lock (&ports_lock);
+  link = g_queue_pop_head_link (&self->waiters);
+  if (link == NULL && g_hash_table_lookup (ports, self->context) == self)
+    g_hash_table_remove (ports, self->context);
+  g_mutex_unlock (&ports_lock);
+  return link != NULL ? link->data : NULL;
+}
+
+static gboolean
+mp_waiter_port_dispatch (gpointer user_data)
+{
+  MpWaiterPort *self = user_data;
+  gint64 limit = g_get_monotonic_time () + MP_DISPATCH_TIME;
+
+  do
+    {
+      MpWaiter *waiter = mp_waiter_port_take (self);
+
+      if (waiter == NULL)
+        return G_SOURCE_REMOVE;
+      waiter->func (waiter->task);
+      mp_waiter_free (waiter);
+    }
+  while (g_get_monotonic_time () < limit);
+  return G_SOURCE_CONTINUE;
+}
+
+/* Also when the context goes with waiters in it: their tasks are dropped. */
+static void
+mp_waiter_port_free (gpointer data)
+{
+  MpWaiterPort *self = data;
+  MpWaiter *waiter;
+
+  while ((waiter = mp_waiter_port_take (self)) != NULL)
+    mp_waiter_free (waiter);
+  g_free (self);
+}
+
+static void
+mp_waiter_port_attach (MpWaiterPort *self)
+{
+  g_autoptr (GSource) source = g_idle_source_new ();
+
+  g_source_set_priority (source, G_PRIORITY_DEFAULT);
+  /* A callback that turns the context waits for others, perhaps. */
+  g_source_set_can_recurse (source, TRUE);
+  g_source_set_callback (source, mp_waiter_port_dispatch, self, mp_waiter_port_free);
+  g_source_set_static_name (source, "mp_waiter_port");
+  g_source_attach (source, self->context);
+}
+
+void
+mp_waiter_post (MpWaiter *self)
+{
+  GMainContext *context = g_task_get_context (self->task);
+  MpWaiterPort *port;
+  gboolean fresh;
+
+  if (g_task_get_priority (self->task) != G_PRIORITY_DEFAULT)
+    {
+      mp_waiter_post_alone (self);
+      return;
+    }
+  g_mutex_lock (&ports_lock);
+  if (ports == NULL)
+    ports = g_hash_table_new (NULL, NULL);
+  port = g_hash_table_lookup (ports, context);
+  fresh = port == NULL;
+  if (fresh)
+    {
+      port = g_new0 (MpWaiterPort, 1);
+      port->context = context;
+      g_hash_table_insert (ports, context, port);
+    }
+  g_queue_push_tail_link (&port->waiters, &self->link);
+  g_mutex_unlock (&ports_lock);
+  if (fresh)
+    mp_waiter_port_attach (port);
 }
 
 void

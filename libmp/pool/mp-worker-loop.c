@@ -5,7 +5,7 @@
 #include "../base/mp-payload-private.h"
 #include "../process/mp-task-private.h"
 #include "mp-pool-private.h"
-#include "mp-worker.h"
+#include "mp-worker-watch-private.h"
 
 #include <string.h>
 
@@ -21,6 +21,7 @@ typedef struct
   guint32 flags;
   MpCodec codec;
   const guint8 *payload;
+  MpBuffer *argument; /* nullable; where that is */
   gsize payload_length;
 
   guint8 *result;
@@ -40,6 +41,9 @@ mp_worker_loop_parse (MpWorkerLoop *self, const guint8 *data, gsize length)
   self->attempt = head[3];
   self->payload = data + payload_at;
   self->payload_length = length - payload_at;
+  self->argument = mp_worker_take_argument (self->worker);
+  if (self->argument != NULL)
+    self->payload = mp_buffer_get_memory (self->argument, &self->payload_length);
 
   /* Mostly the same as before. */
   if (self->name == NULL || strlen (self->name) != head[2] ||
@@ -57,6 +61,12 @@ mp_worker_loop_progress (double fraction, gpointer user_data)
   mp_worker_report_progress (((MpWorkerLoop *) user_data)->worker, fraction);
 }
 
+static void
+mp_worker_loop_watch (GCancellable *cancellable, gpointer user_data)
+{
+  mp_worker_watch_task (((MpWorkerLoop *) user_data)->worker, cancellable);
+}
+
 /* NULL with the error set. */
 static GVariant *
 mp_worker_loop_call (MpWorkerLoop *self, GVariant *argument, GError **error)
@@ -69,7 +79,10 @@ mp_worker_loop_call (MpWorkerLoop *self, GVariant *argument, GError **error)
   if (self->task != NULL && !mp_task_renew (self->task, id, self->attempt))
     g_clear_object (&self->task);
   if (self->task == NULL)
-    self->task = mp_task_new (self->name, id, self->attempt, NULL, mp_worker_loop_progress, self);
+    {
+      self->task = mp_task_new (self->name, id, self->attempt, NULL, mp_worker_loop_progress, self);
+      mp_task_set_watch_func (self->task, mp_worker_loop_watch);
+    }
 
   result = mp_task_run (self->task, argument, &own_error);
   if (own_error != NULL)
@@ -128,6 +141,7 @@ mp_worker_loop_run (MpWorkerLoop *self, GError **error)
   if (self->payload_length > 0 || self->codec != MP_CODEC_GVARIANT)
     {
       argument = mp_payload_to_variant (self->payload, self->payload_length, self->codec, error);
+      g_clear_pointer (&self->argument, mp_buffer_unref);
       if (argument == NULL)
         return NULL;
     }
@@ -140,8 +154,7 @@ mp_worker_loop_run (MpWorkerLoop *self, GError **error)
 static gsize
 mp_worker_loop_serialize (MpWorkerLoop *self, GVariant *result)
 {
-  g_autoptr (GVariant) boxed = g_variant_ref_sink (g_variant_new_variant (result));
-  gsize size = g_variant_get_size (boxed);
+  gsize size = mp_payload_measure (result);
 
   if (size > self->result_size || self->result_size > 1024 * 1024)
     {
@@ -149,7 +162,7 @@ mp_worker_loop_serialize (MpWorkerLoop *self, GVariant *result)
       self->result_size = MAX (size, 4096);
       self->result = g_malloc (self->result_size);
     }
-  g_variant_store (boxed, self->result);
+  mp_payload_store (result, self->result);
   return size;
 }
 
@@ -222,6 +235,7 @@ mp_pool_worker_main (MpTask *task, GVariant *argument, gpointer user_data, GErro
     }
 
   g_clear_object (&loop.task);
+  g_clear_pointer (&loop.argument, mp_buffer_unref);
   g_free (loop.name);
   g_free (loop.result);
   if (own_error != NULL)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
-#include "mp-worker.h"
+#include "mp-worker-private.h"
 
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
+#include "../base/mp-memory-use-private.h"
 #include "../base/mp-payload-private.h"
-#include "mp-pool-private.h"
+#include "../channel/mp-queue-private.h"
 
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,8 +31,9 @@
  * payload is an array (`av`), the function is to be applied to each element, and
  * the result is an array (`av`); the first element that fails ends it. Flag 2: the
  * argument is a tuple, which holds the arguments of the function, or `(ava{sv})`,
- * the arguments by position and by name. An empty payload with the codec
- * %MP_CODEC_GVARIANT is no argument at all.
+ * the arguments by position and by name. Flag 8: the payload is not there, but in the buffer that
+ * [method@Mp.Worker.take_argument] gives. Other flags mean nothing to the loop. An empty payload
+ * with the codec %MP_CODEC_GVARIANT is no argument at all.
  *
  * # Threads
  *
@@ -39,45 +42,24 @@
  *
  * Since: 0.1
  */
-struct _MpWorker
-{
-  GObject parent_instance;
-
-  MpRing *tasks;
-  MpRing *results;
-  MpClaims *claims;
-  guint index;
-  guint max_tasks; /* 0: no limit */
-  GBytes *start_data;
-
-  /* The task at hand. */
-  MpTaskHeader task;
-  gboolean busy;
-  gboolean finishing; /* it is too late to cancel it */
-  guint n_taken;
-
-  /* Its bytes, from the public part of the header on; 8-aligned. */
-  guint8 *buffer;
-  gsize buffer_size;
-  gsize length;
-  gboolean malformed;
-};
-
 G_DEFINE_FINAL_TYPE (MpWorker, mp_worker, G_TYPE_OBJECT)
 
 /* A buffer above this is given back with its task. */
-#define MP_WORKER_KEEP_BUFFER (64 * 1024)
+#define MP_WORKER_KEEP_BUFFER (4 * 1024 * 1024)
 /* What fits a job's table of results. */
 #define MP_WORKER_MAX_RESULT G_MAXINT32
-
-/* One that g_object_new() made is of no use. */
-#define MP_IS_READY_WORKER(self) (MP_IS_WORKER (self) && (self)->results != NULL)
+/* A longer result lies in a block, where its own buffers are to be aligned. */
+#define MP_WORKER_LONG_RESULT 32768
+#define MP_WORKER_ALIGNMENT 64
+#define MP_WORKER_MEMORY_PERIOD (10 * 1000)
 
 static void
 mp_worker_finalize (GObject *object)
 {
   MpWorker *self = MP_WORKER (object);
 
+  g_clear_pointer (&self->watch, mp_worker_watch_free);
+  g_clear_pointer (&self->argument, mp_ring_block_unref);
   g_clear_pointer (&self->tasks, mp_ring_unref);
   g_clear_pointer (&self->results, mp_ring_unref);
   g_clear_pointer (&self->claims, mp_claims_free);
@@ -98,94 +80,6 @@ mp_worker_init (MpWorker *self)
 {
 }
 
-static gboolean
-mp_worker_set_corrupt (GError **error)
-{
-  g_set_error_literal (error,
-                       MP_ERROR,
-                       MP_ERROR_CORRUPT,
-                       "The handle is not that of a pool's worker");
-  return FALSE;
-}
-
-static gboolean
-mp_worker_attach_claims (MpWorker *self, GVariant *fds, GUnixFDList *fd_list, GError **error)
-{
-  int n_fds;
-  const int *all = g_unix_fd_list_peek_fds (fd_list, &n_fds);
-  int index;
-
-  if (g_variant_n_children (fds) != 1)
-    return mp_worker_set_corrupt (error);
-  g_variant_get_child (fds, 0, "h", &index);
-  if (index < 0 || index >= n_fds)
-    return mp_worker_set_corrupt (error);
-  self->claims = mp_claims_new_from_fd (all[index], error);
-  if (self->claims == NULL)
-    return FALSE;
-  return self->index < mp_claims_get_n_workers (self->claims) || mp_worker_set_corrupt (error);
-}
-
-static gboolean
-mp_worker_attach (MpWorker *self, GVariant *handle, GUnixFDList *fd_list, GError **error)
-{
-  g_autoptr (GVariant) layout = NULL;
-  g_autoptr (GVariant) fds = NULL;
-  g_autoptr (GVariant) tasks = NULL;
-  g_autoptr (GVariant) results = NULL;
-  g_autoptr (GVariant) data = NULL;
-  const char *kind;
-  guint32 version;
-
-  if (!g_variant_is_of_type (handle, G_VARIANT_TYPE ("(sua{sv}ah)")))
-    return mp_worker_set_corrupt (error);
-  g_variant_get (handle, "(&su@a{sv}@ah)", &kind, &version, &layout, &fds);
-  tasks = g_variant_lookup_value (layout, "tasks", NULL);
-  results = g_variant_lookup_value (layout, "results", NULL);
-  data = g_variant_lookup_value (layout, "data", G_VARIANT_TYPE_BYTESTRING);
-  if (strcmp (kind, MP_POOL_HANDLE_KIND) != 0 || version != 1 || tasks == NULL || results == NULL ||
-      !g_variant_lookup (layout, "worker", "u", &self->index) ||
-      !g_variant_lookup (layout, "max-tasks", "u", &self->max_tasks))
-    return mp_worker_set_corrupt (error);
-  if (data != NULL)
-    self->start_data = g_variant_get_data_as_bytes (data);
-  if (!mp_worker_attach_claims (self, fds, fd_list, error))
-    return FALSE;
-  self->tasks = mp_ring_new_from_handle (tasks, fd_list, error);
-  if (self->tasks == NULL)
-    return FALSE;
-  self->results = mp_ring_new_from_handle (results, fd_list, error);
-  return self->results != NULL;
-}
-
-/**
- * mp_worker_new_from_handle:
- * @handle: the argument of the worker process
- * @fd_list: the descriptors that came with it
- * @error: return location for an error
- *
- * Makes the worker's end of a pool. What is not the handle of a worker is
- * %MP_ERROR_CORRUPT.
- *
- * Returns: (transfer full): the worker
- *
- * Since: 0.1
- */
-MpWorker *
-mp_worker_new_from_handle (GVariant *handle, GUnixFDList *fd_list, GError **error)
-{
-  g_autoptr (MpWorker) self = NULL;
-  g_autoptr (GVariant) own = NULL;
-
-  g_return_val_if_fail (handle != NULL, NULL);
-  g_return_val_if_fail (G_IS_UNIX_FD_LIST (fd_list), NULL);
-  g_return_val_if_fail (error == NULL || *error == NULL, NULL);
-
-  own = g_variant_ref_sink (handle);
-  self = g_object_new (MP_TYPE_WORKER, NULL);
-  return mp_worker_attach (self, own, fd_list, error) ? g_steal_pointer (&self) : NULL;
-}
-
 /**
  * mp_worker_get_start_data:
  * @self: a worker
@@ -202,6 +96,26 @@ mp_worker_get_start_data (MpWorker *self)
   g_return_val_if_fail (MP_IS_WORKER (self), NULL);
 
   return self->start_data;
+}
+
+/**
+ * mp_worker_get_captured:
+ * @self: a worker
+ *
+ * Whether the pool reads what this process writes, see
+ * [property@Mp.Pool:capture-output]: then a binding whose streams have buffers of their own
+ * writes them out before it answers a task.
+ *
+ * Returns: TRUE if it does
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_worker_get_captured (MpWorker *self)
+{
+  g_return_val_if_fail (MP_IS_WORKER (self), FALSE);
+
+  return self->capture;
 }
 
 /**
@@ -259,6 +173,7 @@ mp_worker_task_sink (gpointer user_data,
   claim.seq = seq;
   claim.slot = self->task.slot;
   claim.task_id = self->task.task_id;
+  claim.began = (self->task.flags & MP_TASK_TIMED) != 0 ? g_get_monotonic_time () : 0;
   mp_claims_take (self->claims, self->index, &claim);
 
   self->length = length - MP_TASK_HEADER_PRIVATE;
@@ -271,20 +186,30 @@ mp_worker_task_sink (gpointer user_data,
   memcpy (self->buffer, data + MP_TASK_HEADER_PRIVATE, self->length);
 }
 
+/* @parts: the first one is for the header. */
 static gboolean
-mp_worker_put (MpWorker *self,
-               MpReplyStatus status,
-               const guint8 *data,
-               gsize length,
-               MpCodec codec,
-               GError **error)
+mp_worker_put_parts (MpWorker *self,
+                     MpReplyStatus status,
+                     GOutputVector *parts,
+                     gsize n_parts,
+                     MpCodec codec,
+                     GError **error)
 {
-  MpReplyHeader header = { self->task.task_id, self->task.slot, status, self->index, 0 };
-  const GOutputVector parts[] = { { &header, sizeof header }, { data, length } };
-  const MpRecord record = { parts, length > 0 ? 2 : 1, codec };
+  struct
+  {
+    MpReplyHeader header;
+    guint8 padding[MP_WORKER_ALIGNMENT - sizeof (MpReplyHeader)];
+  } head = { .header = { self->task.task_id, self->task.slot, status, self->index, 0 } };
+  const MpRecord record = { .parts = parts, .n_parts = (guint) n_parts, .codec = codec };
   MpRingStatus put;
+  gsize length = 0;
 
-  if (length > MP_WORKER_MAX_RESULT)
+  for (gsize i = 1; i < n_parts; i++)
+    length += parts[i].size;
+  if (length >= MP_WORKER_LONG_RESULT)
+    head.header.padding = sizeof head.padding;
+  parts[0] = (GOutputVector){ &head, sizeof head.header + head.header.padding };
+  if (length > MP_WORKER_MAX_RESULT && mp_queue_is_readable (codec))
     {
       g_set_error (error,
                    MP_ERROR,
@@ -300,19 +225,35 @@ mp_worker_put (MpWorker *self,
   return put == MP_RING_DONE || mp_ring_set_error (error, self->results, put, TRUE);
 }
 
-/* Until the kill that is on its way. */
+static gboolean
+mp_worker_put (MpWorker *self,
+               MpReplyStatus status,
+               const guint8 *data,
+               gsize length,
+               MpCodec codec,
+               GError **error)
+{
+  GOutputVector parts[] = { { NULL, 0 }, { data, length } };
+
+  return mp_worker_put_parts (self, status, parts, length > 0 ? 2 : 1, codec, error);
+}
+
+/* The pool has given up on this worker: another one is started. */
 G_NORETURN static void
-mp_worker_stand_still (void)
+mp_worker_die (void)
 {
   while (TRUE)
-    pause ();
+    kill (getpid (), SIGKILL);
 }
 
 static void
 mp_worker_end_task (MpWorker *self)
 {
   self->busy = FALSE;
+  if (self->watch != NULL)
+    mp_worker_watch_set (self->watch, 0, NULL);
   mp_claims_release (self->claims, self->index);
+  g_clear_pointer (&self->argument, mp_ring_block_unref);
   if (self->buffer_size > MP_WORKER_KEEP_BUFFER)
     {
       g_clear_pointer (&self->buffer, g_free);
@@ -322,6 +263,29 @@ mp_worker_end_task (MpWorker *self)
 
 /* A result that cannot be put leaves the task at hand, for another answer. */
 static gboolean
+mp_worker_answer_parts (MpWorker *self,
+                        MpReplyStatus status,
+                        GOutputVector *parts,
+                        gsize n_parts,
+                        MpCodec codec,
+                        GError **error)
+{
+  if (!self->finishing)
+    {
+      if (!mp_claims_finish (self->claims, self->index, self->task.slot))
+        mp_worker_die ();
+      self->finishing = TRUE;
+    }
+  /* What the task wrote is there when its result is, and ends with it. */
+  if (self->capture)
+    mp_pool_output_mark (0);
+  if (!mp_worker_put_parts (self, status, parts, n_parts, codec, error))
+    return FALSE;
+  mp_worker_end_task (self);
+  return TRUE;
+}
+
+static gboolean
 mp_worker_answer (MpWorker *self,
                   MpReplyStatus status,
                   const guint8 *data,
@@ -329,16 +293,9 @@ mp_worker_answer (MpWorker *self,
                   MpCodec codec,
                   GError **error)
 {
-  if (!self->finishing)
-    {
-      if (!mp_claims_finish (self->claims, self->index, self->task.slot))
-        mp_worker_stand_still ();
-      self->finishing = TRUE;
-    }
-  if (!mp_worker_put (self, status, data, length, codec, error))
-    return FALSE;
-  mp_worker_end_task (self);
-  return TRUE;
+  GOutputVector parts[] = { { NULL, 0 }, { data, length } };
+
+  return mp_worker_answer_parts (self, status, parts, length > 0 ? 2 : 1, codec, error);
 }
 
 static gboolean
@@ -357,17 +314,102 @@ mp_worker_check_busy (MpWorker *self, gboolean busy, GError **error)
 static gboolean
 mp_worker_check_task (MpWorker *self)
 {
+  gsize needed = MP_FRAMING_ALIGN ((gsize) self->task.function_length);
+
+  if ((self->task.flags & MP_TASK_IN_BLOCK) != 0)
+    needed += sizeof (MpBlockRef);
   return !self->malformed && self->task.slot < mp_claims_get_n_slots (self->claims) &&
-         MP_FRAMING_ALIGN ((gsize) self->task.function_length) <=
-           self->length - (sizeof self->task - MP_TASK_HEADER_PRIVATE);
+         needed <= self->length - (sizeof self->task - MP_TASK_HEADER_PRIVATE);
+}
+
+/* Takes the payload of the task at hand over, if it lies in a block. */
+static MpRingStatus
+mp_worker_open_argument (MpWorker *self)
+{
+  MpRingStatus status = MP_RING_DONE;
+  MpBlockRef ref;
+
+  if ((self->task.flags & MP_TASK_IN_BLOCK) == 0)
+    return MP_RING_DONE;
+  self->length -= sizeof ref;
+  memcpy (&ref, self->buffer + self->length, sizeof ref);
+  self->argument = mp_ring_block_take_over (self->tasks, &ref, &status);
+  return status;
+}
+
+/* The task at hand cannot be run. */
+static gboolean
+mp_worker_lack_argument (MpWorker *self, MpRingStatus status, GError **error)
+{
+  g_autoptr (GError) reason = NULL;
+
+  /* It was cancelled at this moment. */
+  if (status == MP_RING_REFUSED)
+    reason = g_error_new_literal (MP_ERROR, MP_ERROR_NOT_FOUND, "The task's argument has gone");
+  else
+    mp_ring_set_error (&reason, self->tasks, status, FALSE);
+  g_prefix_error (&reason, "The task's argument cannot be read: ");
+  return mp_worker_fail (self,
+                         g_quark_to_string (reason->domain),
+                         reason->code,
+                         reason->message,
+                         NULL,
+                         NULL,
+                         0,
+                         error);
+}
+
+static void
+mp_worker_begin_task (MpWorker *self)
+{
+  if (self->capture)
+    mp_pool_output_mark (self->task.job);
+  self->busy = TRUE;
+  self->finishing = FALSE;
+  self->n_taken++;
+}
+
+static gboolean
+mp_worker_is_too_big (MpWorker *self, gint64 now)
+{
+  if (self->max_memory == 0 || now - self->memory_read_at < MP_WORKER_MEMORY_PERIOD)
+    return FALSE;
+  self->memory_read_at = now;
+  return mp_memory_use_read (getpid ()) > self->max_memory;
+}
+
+/* Whether it has done its share, or is one too many. */
+static gboolean
+mp_worker_has_to_leave (MpWorker *self)
+{
+  if (self->max_tasks > 0 && self->n_taken >= self->max_tasks)
+    return TRUE;
+  if (self->n_taken > 0 && (self->leave_at != MP_DEADLINE_NEVER || self->max_memory > 0))
+    {
+      gint64 now = g_get_monotonic_time ();
+
+      if (self->leave_at != MP_DEADLINE_NEVER && now >= self->leave_at)
+        return TRUE;
+      if (mp_worker_is_too_big (self, now))
+        return TRUE;
+    }
+  return mp_claims_take_leave (self->claims);
 }
 
 static const guint8 *
 mp_worker_take (MpWorker *self, gsize *length, GError **error)
 {
   *length = 0;
-  mp_claims_attach (self->claims, self->index);
-  while (self->max_tasks == 0 || self->n_taken < self->max_tasks)
+  if (!self->attached && !mp_claims_attach (self->claims, self->index, (guint32) getpid ()))
+    {
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_EXISTS,
+                           "Another process has the place of this worker");
+      return NULL;
+    }
+  self->attached = TRUE;
+  while (!mp_worker_has_to_leave (self))
     {
       gsize n = 0;
       MpRingStatus status =
@@ -389,11 +431,18 @@ mp_worker_take (MpWorker *self, gsize *length, GError **error)
         }
       if (mp_claims_begin (self->claims, self->index, self->task.slot))
         {
-          self->busy = TRUE;
-          self->finishing = FALSE;
-          self->n_taken++;
-          *length = self->length;
-          return self->buffer;
+          mp_worker_begin_task (self);
+          status = mp_worker_open_argument (self);
+          if (status == MP_RING_DONE)
+            {
+              *length = self->length;
+              return self->buffer;
+            }
+          if (status == MP_RING_CORRUPT)
+            mp_ring_set_error (error, self->tasks, status, FALSE);
+          else if (mp_worker_lack_argument (self, status, error))
+            continue;
+          return NULL;
         }
       /* Cancelled in the meantime. */
       if (!mp_worker_put (self, MP_REPLY_SKIPPED, NULL, 0, MP_CODEC_RAW, error))
@@ -473,6 +522,68 @@ mp_worker_succeed_and_next (MpWorker *self,
 }
 
 /**
+ * mp_worker_succeed_vectors: (skip)
+ * @self: a worker
+ * @vectors: (array length=n_vectors): where the parts of the result are
+ * @n_vectors: how many parts it has
+ * @codec: what they are together
+ * @error: return location for an error
+ *
+ * [method@Mp.Worker.succeed] for a result that is gathered from several places, with one copy.
+ *
+ * Returns: %TRUE if the result was sent
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_worker_succeed_vectors (MpWorker *self,
+                           const GOutputVector *vectors,
+                           gsize n_vectors,
+                           MpCodec codec,
+                           GError **error)
+{
+  g_autofree GOutputVector *parts = NULL;
+
+  g_return_val_if_fail (MP_IS_READY_WORKER (self), FALSE);
+  g_return_val_if_fail (codec <= MP_CODEC_LAST, FALSE);
+  g_return_val_if_fail (vectors != NULL || n_vectors == 0, FALSE);
+  g_return_val_if_fail (error == NULL || *error == NULL, FALSE);
+
+  parts = g_new0 (GOutputVector, n_vectors + 1);
+  for (gsize i = 0; i < n_vectors; i++)
+    parts[i + 1] = vectors[i];
+  return mp_worker_check_busy (self, TRUE, error) &&
+         mp_worker_answer_parts (self, MP_REPLY_OK, parts, n_vectors + 1, codec, error);
+}
+
+/**
+ * mp_worker_take_argument:
+ * @self: a worker
+ *
+ * Takes the payload of the task at hand, if it is long and lies in shared memory, see the
+ * description of the class. It is this process's alone, can be written, and stays as long as the
+ * buffer does, also when the task is answered.
+ *
+ * Returns: (transfer full) (nullable): the payload; %NULL if it is in the task itself,
+ *   or was taken already
+ *
+ * Since: 0.1
+ */
+MpBuffer *
+mp_worker_take_argument (MpWorker *self)
+{
+  MpBuffer *buffer;
+
+  g_return_val_if_fail (MP_IS_READY_WORKER (self), NULL);
+
+  if (self->argument == NULL)
+    return NULL;
+  buffer = mp_buffer_new_for_block (g_steal_pointer (&self->argument));
+  buffer->codec = self->task.codec;
+  return buffer;
+}
+
+/**
  * mp_worker_succeed:
  * @self: a worker
  * @result: (array length=result_length) (element-type guint8): what the function
@@ -548,7 +659,7 @@ mp_worker_fail (MpWorker *self,
   payload = mp_error_payload_new (domain, code, message, traceback, exception, exception_length);
   bytes = mp_payload_from_variant (payload);
   data = g_bytes_get_data (bytes, &length);
-  if (!self->busy && !mp_claims_is_attached (self->claims, self->index))
+  if (!self->busy && !self->attached)
     return mp_worker_put (self, MP_REPLY_INIT_FAILED, data, length, MP_CODEC_GVARIANT, error);
   return mp_worker_check_busy (self, TRUE, error) &&
          mp_worker_answer (self, MP_REPLY_ERROR, data, length, MP_CODEC_GVARIANT, error);
@@ -576,4 +687,36 @@ mp_worker_report_progress (MpWorker *self, double fraction)
                    sizeof fraction,
                    MP_CODEC_RAW,
                    NULL);
+}
+
+/**
+ * mp_worker_get_cancelled:
+ * @self: a worker
+ *
+ * Whether the task at hand should end soon, because its job was cancelled or it
+ * took too long: after a while the worker is killed, see
+ * [property@Mp.Pool:cancel-grace]. Costs next to nothing, so that a long loop can
+ * look often.
+ *
+ * Returns: %TRUE if nobody wants its result any more
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_worker_get_cancelled (MpWorker *self)
+{
+  g_return_val_if_fail (MP_IS_READY_WORKER (self), FALSE);
+
+  return self->busy && mp_claims_is_asked (self->claims, self->task.slot);
+}
+
+/* @cancellable is cancelled when the task at hand is. */
+void
+mp_worker_watch_task (MpWorker *self, GCancellable *cancellable)
+{
+  if (!self->busy)
+    return;
+  if (self->watch == NULL)
+    self->watch = mp_worker_watch_new (self->claims, self->index);
+  mp_worker_watch_set (self->watch, self->task.slot, cancellable);
 }

@@ -11,6 +11,7 @@
 #include <gio/gunixfdlist.h>
 
 #include "../base/mp-enums.h"
+#include "../channel/mp-buffer.h"
 
 G_BEGIN_DECLS
 
@@ -27,6 +28,8 @@ MpWorker *mp_worker_new_from_handle (GVariant *handle,
 MP_AVAILABLE_IN_ALL
 GBytes *mp_worker_get_start_data (MpWorker *self);
 MP_AVAILABLE_IN_ALL
+gboolean mp_worker_get_captured (MpWorker *self);
+MP_AVAILABLE_IN_ALL
 guint64 mp_worker_get_task_id (MpWorker *self);
 MP_AVAILABLE_IN_ALL
 guint mp_worker_get_attempt (MpWorker *self);
@@ -40,6 +43,14 @@ const guint8 *mp_worker_succeed_and_next (MpWorker *self,
                                           MpCodec codec,
                                           gsize *length,
                                           GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_worker_succeed_vectors (MpWorker *self,
+                                    const GOutputVector *vectors,
+                                    gsize n_vectors,
+                                    MpCodec codec,
+                                    GError **error);
+MP_AVAILABLE_IN_ALL
+MpBuffer *mp_worker_take_argument (MpWorker *self) G_GNUC_WARN_UNUSED_RESULT;
 MP_AVAILABLE_IN_ALL
 gboolean mp_worker_succeed (MpWorker *self,
                             const guint8 *result,
@@ -55,6 +66,8 @@ gboolean mp_worker_fail (MpWorker *self,
                          const guint8 *exception,
                          gsize exception_length,
                          GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_worker_get_cancelled (MpWorker *self);
 MP_AVAILABLE_IN_ALL
 void mp_worker_report_progress (MpWorker *self, double fraction);
 

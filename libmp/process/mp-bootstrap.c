@@ -5,8 +5,10 @@
 
 #include "mp-bootstrap.h"
 #include "mp-child-private.h"
+#include "mp-task-private.h"
 #include "mp-zygote-private.h"
 #include "../base/mp-error.h"
+#include "../base/mp-payload-private.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -77,6 +79,80 @@ mp_bootstrap_check (gboolean by_reexecution, GError **error)
   return TRUE;
 }
 
+static void
+executed_clear (MpExecuted *executed)
+{
+  g_clear_pointer (&executed->fds, g_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (MpExecuted, executed_clear)
+
+static gboolean
+take_start_marker (MpExecuted *executed)
+{
+  gint64 numbers[4];
+
+  executed->fds = g_array_new (FALSE, FALSE, sizeof (int));
+  if (!parse_start_marker (g_getenv (MP_ENV_START), numbers, executed->fds))
+    return FALSE;
+  g_unsetenv (MP_ENV_START);
+  executed->kind = numbers[1];
+  executed->body_fd = numbers[2];
+  executed->link_fd = numbers[3];
+  return TRUE;
+}
+
+/**
+ * mp_bootstrap_take_task:
+ * @argument: (out) (optional) (nullable) (transfer full): what the task is applied to
+ * @error: return location for an error
+ *
+ * What this process was executed for: for those who write the program that runs
+ * tasks in some language. If it was executed ahead, the function waits until there
+ * is a task, and ends the process when none will come. The process then has the
+ * standard streams, working directory and environment that it is to have.
+ *
+ * Call it once, before anything else is done with libmp. Programs in C need none
+ * of this: they call [func@Mp.bootstrap].
+ *
+ * Returns: (transfer full): the task; %NULL with %MP_ERROR_NOT_SUPPORTED if libmp
+ *   did not execute this process for a task, or another error of that domain
+ *
+ * Since: 0.1
+ */
+MpTask *
+mp_bootstrap_take_task (GVariant **argument, GError **error)
+{
+  g_auto (MpExecuted) executed = { 0 };
+  g_autoptr (GUnixFDList) fd_list = NULL;
+  g_autoptr (GVariant) value = NULL;
+  /* Its environment is the process's from now on. */
+  static MpStart start;
+
+  if (argument != NULL)
+    *argument = NULL;
+  if (!take_start_marker (&executed))
+    {
+      g_set_error_literal (error,
+                           MP_ERROR,
+                           MP_ERROR_NOT_SUPPORTED,
+                           "libmp runs this program itself, there is no use in calling it");
+      return NULL;
+    }
+  if (!mp_child_take_executed (&executed, &start, error))
+    return NULL;
+  if (start.data != NULL)
+    {
+      value = mp_payload_to_variant (start.data, start.data_length, start.codec, error);
+      if (value == NULL)
+        return NULL;
+    }
+  fd_list =
+    g_unix_fd_list_new_from_array ((const int *) (gpointer) executed.fds->data, executed.fds->len);
+  if (argument != NULL)
+    *argument = g_steal_pointer (&value);
+  return mp_task_new (start.task, 0, 0, fd_list, NULL, NULL);
+}
+
 /**
  * mp_bootstrap:
  * @argc: (inout) (optional): the address of `main()`'s argument count
@@ -109,20 +185,20 @@ mp_bootstrap_check (gboolean by_reexecution, GError **error)
 void
 mp_bootstrap (int *argc, char ***argv)
 {
-  g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_auto (MpExecuted) executed = { 0 };
   gint64 numbers[4];
 
   g_atomic_int_set (&bootstrapped, TRUE);
   if (parse_zygote_marker (g_getenv (MP_ENV_ZYGOTE), numbers))
     {
       g_unsetenv (MP_ENV_ZYGOTE);
-      mp_zygote_run (numbers[0], numbers[1], numbers[2]);
+      mp_zygote_run (numbers[0],
+                     numbers[1],
+                     numbers[2],
+                     numbers[0] == MP_ZYGOTE_GJS && argc != NULL && *argc > 1 ? *argv + 1 : NULL);
     }
-  if (parse_start_marker (g_getenv (MP_ENV_START), numbers, fds))
-    {
-      g_unsetenv (MP_ENV_START);
-      mp_child_main_executed (numbers[1], numbers[2], numbers[3], fds);
-    }
+  if (take_start_marker (&executed))
+    mp_child_main_executed (&executed);
   /* Meant for somebody else. */
   g_unsetenv (MP_ENV_ZYGOTE);
   g_unsetenv (MP_ENV_START);

@@ -7,11 +7,13 @@
 #error "Only <libmp.h> can be included directly."
 #endif
 
-#include "../base/mp-version-macros.h"
+#include "mp-task.h"
 
 G_BEGIN_DECLS
 
 MP_AVAILABLE_IN_ALL
 void mp_bootstrap (int *argc, char ***argv);
+MP_AVAILABLE_IN_ALL
+MpTask *mp_bootstrap_take_task (GVariant **argument, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

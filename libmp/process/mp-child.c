@@ -3,8 +3,10 @@
 
 #include "mp-child-private.h"
 
+#include "mp-surroundings-private.h"
 #include "mp-task-private.h"
 #include "mp-zygote-link-private.h"
+#include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
 #include "../base/mp-payload-private.h"
 
@@ -20,6 +22,22 @@
 /* As other systems have it: what was to be executed could not be. */
 #define EXIT_NOT_EXECUTED 127
 
+/* Those that are not as a new process is to have them. */
+static sigset_t changed_signals;
+static gboolean changed_signals_noted;
+
+void
+mp_child_note_signals (void)
+{
+  struct sigaction action;
+
+  sigemptyset (&changed_signals);
+  for (int i = 1; i < NSIG; i++)
+    if (sigaction (i, NULL, &action) == 0 && action.sa_handler != SIG_DFL)
+      sigaddset (&changed_signals, i);
+  changed_signals_noted = TRUE;
+}
+
 /* Whatever the parent ignores, catches or blocks is its own affair. */
 static void
 reset_signals (void)
@@ -27,7 +45,8 @@ reset_signals (void)
   sigset_t none;
 
   for (int i = 1; i < NSIG; i++)
-    if (i != SIGKILL && i != SIGSTOP)
+    if (i != SIGKILL && i != SIGSTOP &&
+        (!changed_signals_noted || sigismember (&changed_signals, i) == 1))
       signal (i, SIG_DFL);
   sigemptyset (&none);
   sigprocmask (SIG_SETMASK, &none, NULL);
@@ -113,37 +132,52 @@ child_task (const MpChild *child)
 }
 
 static G_NORETURN void
-report_and_leave (int status_fd, int err)
+report_and_leave (const MpChild *child, MpError code, const char *text)
 {
-  gssize written G_GNUC_UNUSED = write (status_fd, &err, sizeof err);
+  MpChildStatus own;
+  MpChildStatus *status = child->status != NULL ? child->status : &own;
+  gssize written G_GNUC_UNUSED;
 
+  status->code = code;
+  g_strlcpy (status->text, text, sizeof status->text);
+  if (child->status_fd >= 0)
+    written = write (child->status_fd, status, sizeof *status);
   _exit (EXIT_NOT_EXECUTED);
 }
 
+static G_NORETURN void
+report_exec_and_leave (const MpChild *child, int err)
+{
+  const char *name = child->start->argv[0];
+  char text[MP_CHILD_STATUS_TEXT];
+
+  if (err == ENOENT)
+    g_snprintf (text, sizeof text, "The command “%s” was not found", name);
+  else
+    g_snprintf (text, sizeof text, "The command “%s” cannot be run: %s", name, g_strerror (err));
+  report_and_leave (child, mp_error_from_errno (err), text);
+}
+
 /* The user's descriptors become 3, 4, 5 … in their order. */
-static int
+static void
 place_fds (const MpChild *child)
 {
-  g_autofree int *high = g_new (int, child->n_fds + 1);
+  int high[MP_START_MAX_USER_FDS];
   int first_free = 3 + (int) child->n_fds;
-  int status_fd = fcntl (child->status_fd, F_DUPFD_CLOEXEC, first_free);
 
   for (guint i = 0; i < child->n_fds; i++)
     high[i] = fcntl (child->fds[i], F_DUPFD_CLOEXEC, first_free);
   for (guint i = 0; i < child->n_fds; i++)
-    if (status_fd < 0 || high[i] < 0 || dup2 (high[i], 3 + (int) i) < 0)
-      report_and_leave (child->status_fd, errno);
-  return status_fd;
+    if (high[i] < 0 || dup2 (high[i], 3 + (int) i) < 0)
+      report_exec_and_leave (child, errno);
 }
 
 static G_NORETURN void
 child_command (const MpChild *child)
 {
-  int status_fd = place_fds (child);
-
-  if (status_fd >= 0)
-    execvp (child->start->argv[0], child->start->argv);
-  report_and_leave (status_fd >= 0 ? status_fd : child->status_fd, errno);
+  place_fds (child);
+  execvp (child->start->argv[0], child->start->argv);
+  report_exec_and_leave (child, errno);
 }
 
 static void
@@ -168,28 +202,36 @@ child_exec_task (const MpChild *child)
   keep_over_exec (child->link_fd);
   setenv (MP_ENV_START, marker->str, TRUE);
   execvp (child->start->argv[0], child->start->argv);
-  report_and_leave (child->status_fd, errno);
+  report_exec_and_leave (child, errno);
 }
 
 static void
-redirect (const int *std_fds, MpStartKind kind)
+redirect (const int *std_fds)
 {
-  /* Tasks do not compete for the terminal's input. */
-  g_auto (MpFd) null = kind != MP_START_COMMAND ? open ("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
-
   for (int i = 0; i < 3; i++)
-    {
-      int fd = i == 0 && null >= 0 ? null : std_fds[i];
+    if (std_fds[i] >= 0)
+      dup2 (std_fds[i], i);
+}
 
-      if (fd >= 0)
-        dup2 (fd, i);
-    }
+/* Takes over the surroundings of whoever asked; errno tells of a failure, too. */
+static gboolean
+enter (const MpStart *start, const int *std_fds, int cwd_fd, GError **error)
+{
+  redirect (std_fds);
+  if (cwd_fd >= 0 && fchdir (cwd_fd) < 0)
+    return mp_set_error_from_errno (error, errno, "Cannot enter the working directory");
+  if (start->env != NULL)
+    environ = start->env;
+  if (start->outlives)
+    prctl (PR_SET_PDEATHSIG, 0);
+  return mp_surroundings_apply (start->surroundings, error);
 }
 
 void
 mp_child_main (const MpChild *child)
 {
   MpStartKind kind = child->start->kind;
+  g_autoptr (GError) error = NULL;
 
   /* The death signal comes with the end of the parent's thread that forked;
    * who calls this takes care that this thread lives as long as its process. */
@@ -199,18 +241,13 @@ mp_child_main (const MpChild *child)
   reset_signals ();
   if (kind == MP_START_COMMAND)
     setpgid (0, 0);
-  redirect (child->std_fds, kind);
-  if (child->cwd_fd >= 0 && fchdir (child->cwd_fd) < 0)
+  if (!enter (child->start, child->std_fds, child->cwd_fd, &error))
     {
-      if (child->status_fd >= 0)
-        report_and_leave (child->status_fd, errno);
-      g_printerr ("%s: cannot enter the working directory: %s\n",
-                  program_invocation_short_name,
-                  g_strerror (errno));
+      if (child->status_fd >= 0 || child->status != NULL)
+        report_and_leave (child, error->code, error->message);
+      g_printerr ("%s: %s\n", program_invocation_short_name, error->message);
       _exit (EXIT_FAILURE);
     }
-  if (child->start->env != NULL)
-    environ = child->start->env;
 
   switch (kind)
     {
@@ -226,24 +263,58 @@ mp_child_main (const MpChild *child)
     }
 }
 
+/* In a process that was executed ahead: waits until there is something to do. */
+static gboolean
+receive_start (MpExecuted *executed, MpStart *start, GError **error)
+{
+  g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  MpZygoteMessage message;
+  const int *fd;
+
+  if (mp_fd_receive_message (executed->link_fd, &message, sizeof message, fds) <= 0)
+    _exit (EXIT_SUCCESS); /* the zygote goes, and no start will come */
+  fd = (const int *) (gpointer) fds->data;
+  if (fds->len < MP_START_N_FDS)
+    {
+      g_set_error_literal (error, MP_ERROR, MP_ERROR_LIMIT, "Too many open files");
+      return FALSE;
+    }
+  if (!mp_start_from_memfd (start, fd[0], error) || !enter (start, fd + 2, fd[1], error))
+    return FALSE;
+  for (guint i = 0; i < MP_START_N_FDS; i++)
+    close (fd[i]);
+  g_array_append_vals (executed->fds, fd + MP_START_N_FDS, fds->len - MP_START_N_FDS);
+  return TRUE;
+}
+
+gboolean
+mp_child_take_executed (MpExecuted *executed, MpStart *start, GError **error)
+{
+  for (guint i = 0; i < executed->fds->len; i++)
+    fcntl (g_array_index (executed->fds, int, i), F_SETFD, FD_CLOEXEC);
+  if (executed->link_fd >= 0)
+    {
+      fcntl (executed->link_fd, F_SETFD, FD_CLOEXEC);
+      mp_zygote_link_set_inherited (executed->kind, executed->link_fd, 0);
+    }
+  if (executed->body_fd < 0)
+    return receive_start (executed, start, error);
+  if (!mp_start_from_memfd (start, executed->body_fd, error))
+    return FALSE;
+  mp_clear_fd (&executed->body_fd);
+  return TRUE;
+}
+
 void
-mp_child_main_executed (MpZygoteKind kind, int body_fd, int link_fd, GArray *fds)
+mp_child_main_executed (MpExecuted *executed)
 {
   g_auto (MpStart) start = { 0 };
   g_autoptr (GError) error = NULL;
 
-  for (guint i = 0; i < fds->len; i++)
-    fcntl (g_array_index (fds, int, i), F_SETFD, FD_CLOEXEC);
-  if (link_fd >= 0)
-    {
-      fcntl (link_fd, F_SETFD, FD_CLOEXEC);
-      mp_zygote_link_set_inherited (kind, link_fd, 0);
-    }
-  if (!mp_start_from_memfd (&start, body_fd, &error))
+  if (!mp_child_take_executed (executed, &start, &error))
     {
       g_printerr ("%s: %s\n", program_invocation_short_name, error->message);
       _exit (EXIT_FAILURE);
     }
-  close (body_fd);
-  leave (run_task (&start, (const int *) (gpointer) fds->data, fds->len));
+  leave (run_task (&start, (const int *) (gpointer) executed->fds->data, executed->fds->len));
 }

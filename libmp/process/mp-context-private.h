@@ -4,6 +4,7 @@
 #pragma once
 
 #include "mp-context.h"
+#include "mp-surroundings-private.h"
 #include "mp-zygote-link-private.h"
 
 G_BEGIN_DECLS
@@ -18,8 +19,22 @@ typedef struct
   GBytes *preparation;
   char **environment; /* NULL: this process's */
   char *working_directory;
+  MpSurroundings surroundings;
+  gboolean outlive_parent;
   MpZygoteLink *adopted; /* the one link there is; NULL: as the rest says */
 } MpContextConfig;
+
+struct _MpContext
+{
+  GObject parent_instance;
+
+  GMutex mutex;
+  MpContextConfig config;
+  MpZygoteLink *links[MP_ZYGOTE_N_KINDS]; /* by kind; NULL: not wanted yet */
+};
+
+/* Sets a number of the configuration and notifies of a change. */
+void mp_context_set_number (MpContext *self, int *place, int value, const char *property);
 
 /* Before the context is used; takes the reference. */
 void mp_context_set_adopted (MpContext *self, MpZygoteLink *link);

@@ -3,10 +3,7 @@
 
 #include "mp-context-private.h"
 
-#include "mp-bootstrap-private.h"
 #include "mp-spawn-private.h"
-#include "mp-wait-private.h"
-#include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
 
 #include <string.h>
@@ -30,7 +27,11 @@
  * - With %MP_RUNTIME_PYTHON it is a Python interpreter, which imports the
  *   modules of [property@Mp.Context:preload] once. With
  *   %MP_START_METHOD_SPAWN each task gets a new interpreter instead.
- * - With %MP_RUNTIME_COMMAND it is a small helper program.
+ * - With %MP_RUNTIME_COMMAND it is a small helper program, as with
+ *   %MP_RUNTIME_MODULE, whose tasks are in shared libraries: the way for native
+ *   code where the program itself is an interpreter.
+ * - With %MP_RUNTIME_GJS it is that helper, too, which has an interpreter executed
+ *   ahead of each start: GJS has threads, and cannot be forked.
  *
  * What is set on a context holds for the processes that are started later.
  *
@@ -40,15 +41,6 @@
  *
  * Since: 0.1
  */
-struct _MpContext
-{
-  GObject parent_instance;
-
-  GMutex mutex;
-  MpContextConfig config;
-  MpZygoteLink *links[MP_ZYGOTE_PYTHON + 1]; /* by kind; NULL: not wanted yet */
-};
-
 G_DEFINE_FINAL_TYPE (MpContext, mp_context, G_TYPE_OBJECT)
 
 enum
@@ -61,6 +53,9 @@ enum
   PROP_PREPARATION,
   PROP_ENVIRONMENT,
   PROP_WORKING_DIRECTORY,
+  PROP_UMASK,
+  PROP_NICE,
+  PROP_OUTLIVE_PARENT,
   PROP_ZYGOTE_PID,
   N_PROPS
 };
@@ -75,6 +70,7 @@ mp_context_config_clear (MpContextConfig *config)
   g_clear_pointer (&config->preparation, g_bytes_unref);
   g_clear_pointer (&config->environment, g_strfreev);
   g_clear_pointer (&config->working_directory, g_free);
+  mp_surroundings_clear (&config->surroundings);
   g_clear_pointer (&config->adopted, mp_zygote_link_unref);
 }
 
@@ -95,29 +91,10 @@ mp_context_get_config (MpContext *self, MpContextConfig *config)
     self->config.preparation != NULL ? g_bytes_ref (self->config.preparation) : NULL;
   config->environment = g_strdupv (self->config.environment);
   config->working_directory = g_strdup (self->config.working_directory);
+  mp_surroundings_copy (&self->config.surroundings, &config->surroundings);
   if (self->config.adopted != NULL)
     config->adopted = mp_zygote_link_ref (self->config.adopted);
   g_mutex_unlock (&self->mutex);
-}
-
-gboolean
-mp_context_config_get_task_kind (const MpContextConfig *config, MpZygoteKind *kind, GError **error)
-{
-  if (config->runtime == MP_RUNTIME_NATIVE)
-    *kind = MP_ZYGOTE_SELF;
-  else if (config->runtime == MP_RUNTIME_COMMAND || config->start_method == MP_START_METHOD_SPAWN)
-    *kind = MP_ZYGOTE_HELPER;
-  else if (config->start_method == MP_START_METHOD_FORKSERVER)
-    *kind = MP_ZYGOTE_PYTHON;
-  else
-    {
-      g_set_error_literal (error,
-                           MP_ERROR,
-                           MP_ERROR_NOT_SUPPORTED,
-                           "Only Python itself can fork a process that runs Python");
-      return FALSE;
-    }
-  return TRUE;
 }
 
 MpZygoteLink *
@@ -140,7 +117,7 @@ mp_context_ref_link (MpContext *self,
                            "The context belongs to the parent of this process");
       return NULL;
     }
-  if (kind == MP_ZYGOTE_PYTHON)
+  if (kind == MP_ZYGOTE_PYTHON || kind == MP_ZYGOTE_GJS)
     {
       wanted.interpreter = (const char *const *) config->interpreter;
       wanted.preload = (const char *const *) config->preload;
@@ -200,6 +177,15 @@ mp_context_get_property (GObject *object, guint prop_id, GValue *value, GParamSp
     case PROP_WORKING_DIRECTORY:
       g_value_set_string (value, mp_context_get_working_directory (self));
       break;
+    case PROP_UMASK:
+      g_value_set_int (value, mp_context_get_umask (self));
+      break;
+    case PROP_NICE:
+      g_value_set_int (value, mp_context_get_nice (self));
+      break;
+    case PROP_OUTLIVE_PARENT:
+      g_value_set_boolean (value, mp_context_get_outlive_parent (self));
+      break;
     case PROP_ZYGOTE_PID:
       g_value_set_int (value, mp_context_get_zygote_pid (self));
       break;
@@ -236,9 +222,29 @@ mp_context_set_property (GObject *object, guint prop_id, const GValue *value, GP
     case PROP_WORKING_DIRECTORY:
       mp_context_set_working_directory (self, g_value_get_string (value));
       break;
+    case PROP_UMASK:
+      mp_context_set_umask (self, g_value_get_int (value));
+      break;
+    case PROP_NICE:
+      mp_context_set_nice (self, g_value_get_int (value));
+      break;
+    case PROP_OUTLIVE_PARENT:
+      mp_context_set_outlive_parent (self, g_value_get_boolean (value));
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
     }
+}
+
+static void
+mp_context_constructed (GObject *object)
+{
+  MpContext *self = MP_CONTEXT (object);
+
+  if (self->config.interpreter == NULL)
+    self->config.interpreter = mp_spawn_get_default_interpreter (self->config.runtime);
+
+  G_OBJECT_CLASS (mp_context_parent_class)->constructed (object);
 }
 
 static void
@@ -249,6 +255,7 @@ mp_context_class_init (MpContextClass *klass)
   const GParamFlags construct = G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | common;
   const GParamFlags settable = G_PARAM_READWRITE | common;
 
+  object_class->constructed = mp_context_constructed;
   object_class->finalize = mp_context_finalize;
   object_class->get_property = mp_context_get_property;
   object_class->set_property = mp_context_set_property;
@@ -329,6 +336,34 @@ mp_context_class_init (MpContextClass *klass)
     g_param_spec_string ("working-directory", NULL, NULL, NULL, settable);
 
   /**
+   * MpContext:umask: (getter get_umask) (setter set_umask)
+   *
+   * The mask for the permissions of files that the processes make; −1 to inherit it.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_UMASK] = g_param_spec_int ("umask", NULL, NULL, -1, 0777, -1, settable);
+
+  /**
+   * MpContext:nice: (getter get_nice) (setter set_nice)
+   *
+   * How much the niceness of the processes is above the caller's.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_NICE] = g_param_spec_int ("nice", NULL, NULL, -40, 40, 0, settable);
+
+  /**
+   * MpContext:outlive-parent: (getter get_outlive_parent) (setter set_outlive_parent)
+   *
+   * Whether the processes live on when the process that started them ends.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_OUTLIVE_PARENT] =
+    g_param_spec_boolean ("outlive-parent", NULL, NULL, FALSE, settable);
+
+  /**
    * MpContext:zygote-pid: (getter get_zygote_pid)
    *
    * The number of the zygote's process, 0 when none runs; does not notify.
@@ -345,7 +380,7 @@ static void
 mp_context_init (MpContext *self)
 {
   g_mutex_init (&self->mutex);
-  self->config.interpreter = mp_spawn_get_default_interpreter ();
+  mp_surroundings_init (&self->config.surroundings);
 }
 
 /**
@@ -422,6 +457,19 @@ mp_context_get_runtime (MpContext *self)
   return self->config.runtime;
 }
 
+void
+mp_context_set_number (MpContext *self, int *place, int value, const char *property)
+{
+  gboolean changed;
+
+  g_mutex_lock (&self->mutex);
+  changed = *place != value;
+  *place = value;
+  g_mutex_unlock (&self->mutex);
+  if (changed)
+    g_object_notify (G_OBJECT (self), property);
+}
+
 static void
 set_strv (MpContext *self, char ***place, const char *const *value, guint prop_id)
 {
@@ -446,9 +494,9 @@ set_strv (MpContext *self, char ***place, const char *const *value, guint prop_i
  * mp_context_get_interpreter: (get-property interpreter)
  * @self: a context
  *
- * How the interpreter is called, for %MP_RUNTIME_PYTHON. By default that is
- * what the environment variable `MP_PYTHON` says, else the Python that libmp
- * was built for.
+ * How the interpreter is called, for %MP_RUNTIME_PYTHON and %MP_RUNTIME_GJS. By
+ * default that is what the environment variable `MP_PYTHON` or `MP_GJS` says, else
+ * the Python that libmp was built for, or `gjs`.
  *
  * Returns: (transfer none) (array zero-terminated=1): path and options, valid
  *   until they are set again
@@ -482,7 +530,7 @@ mp_context_set_interpreter (MpContext *self, const char *const *interpreter)
 
   if (interpreter == NULL || interpreter[0] == NULL)
     {
-      fallback = mp_spawn_get_default_interpreter ();
+      fallback = mp_spawn_get_default_interpreter (self->config.runtime);
       interpreter = (const char *const *) fallback;
     }
   set_strv (self, &self->config.interpreter, interpreter, PROP_INTERPRETER);
@@ -510,10 +558,11 @@ mp_context_get_preload (MpContext *self)
 /**
  * mp_context_set_preload: (set-property preload)
  * @self: a context
- * @preload: (nullable) (array zero-terminated=1): names of modules
+ * @preload: (nullable) (array zero-terminated=1): names of modules, or files
  *
  * Sets which modules the zygote of an interpreter imports, so that its
- * children need not. A module that cannot be imported, or that starts a thread
+ * children need not. With %MP_RUNTIME_GJS these are files, which the interpreter
+ * imports that waits for the next start. A module that cannot be imported, or that starts a thread
  * and thereby makes forking unsafe, is left out; a warning on the standard
  * error names it.
  *
@@ -655,108 +704,6 @@ mp_context_set_working_directory (MpContext *self, const char *directory)
   g_mutex_unlock (&self->mutex);
   if (g_strcmp0 (old, directory) != 0)
     g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_WORKING_DIRECTORY]);
-}
-
-/* Shared by the waiting thread, which may give up, and the pump. */
-typedef struct
-{
-  _Atomic uint32_t changes;
-  int done; /* atomic */
-  GError *error;
-} WarmUp;
-
-static void
-warm_up_clear (gpointer data)
-{
-  g_clear_error (&((WarmUp *) data)->error);
-}
-
-static void
-warm_up_unref (gpointer data)
-{
-  g_atomic_rc_box_release_full (data, warm_up_clear);
-}
-
-static void
-warm_up_ready_cb (const GError *error, gpointer user_data)
-{
-  WarmUp *warm_up = user_data;
-
-  warm_up->error = error != NULL ? g_error_copy (error) : NULL;
-  g_atomic_int_set (&warm_up->done, TRUE);
-  mp_wait_word_bump (&warm_up->changes);
-}
-
-static gboolean
-warm_up_is_done (gpointer data)
-{
-  return g_atomic_int_get (&((WarmUp *) data)->done);
-}
-
-/**
- * mp_context_warm_up:
- * @self: a context
- * @cancellable: (nullable): to stop waiting
- * @error: return location for an error
- *
- * Starts the zygote, unless it runs, and waits until it is ready, so that the
- * first process starts as quickly as the others.
- *
- * With %MP_START_METHOD_FORK and native tasks there is no zygote and nothing
- * to do. Cancelling ends the waiting; the zygote may get ready all the same.
- *
- * It blocks the calling thread: for milliseconds with native code, for as long
- * as the imports take with an interpreter.
- *
- * Returns: TRUE when it is ready; FALSE with %MP_ERROR_NOT_BOOTSTRAPPED,
- *   %MP_ERROR_NOT_FOUND when the interpreter or the helper is not there, another
- *   error of that domain, or %G_IO_ERROR_CANCELLED
- *
- * Since: 0.1
- */
-gboolean
-mp_context_warm_up (MpContext *self, GCancellable *cancellable, GError **error)
-{
-  g_auto (MpContextConfig) config = { 0 };
-  g_autoptr (MpZygoteLink) link = NULL;
-  MpZygoteKind kind;
-  WarmUp *warm_up;
-  gboolean ready;
-
-  g_return_val_if_fail (MP_IS_CONTEXT (self), FALSE);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
-
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
-    return FALSE;
-  mp_context_get_config (self, &config);
-  if (config.runtime == MP_RUNTIME_NATIVE && config.start_method == MP_START_METHOD_FORK)
-    return mp_bootstrap_check (FALSE, error);
-  if (!mp_context_config_get_task_kind (&config, &kind, error))
-    return FALSE;
-  link = mp_context_ref_link (self, &config, kind, error);
-  if (link == NULL)
-    return FALSE;
-
-  warm_up = g_atomic_rc_box_new0 (WarmUp);
-  mp_zygote_link_warm_up (link, warm_up_ready_cb, g_atomic_rc_box_acquire (warm_up), warm_up_unref);
-  if (mp_wait_word (&warm_up->changes,
-                    warm_up_is_done,
-                    warm_up,
-                    MP_DEADLINE_NEVER,
-                    FALSE,
-                    cancellable) == MP_WAIT_CANCELLED)
-    {
-      g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Operation was cancelled");
-      ready = FALSE;
-    }
-  else
-    {
-      ready = warm_up->error == NULL;
-      if (!ready)
-        g_propagate_error (error, g_error_copy (warm_up->error));
-    }
-  warm_up_unref (warm_up);
-  return ready;
 }
 
 /**

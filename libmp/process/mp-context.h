@@ -55,6 +55,27 @@ MP_AVAILABLE_IN_ALL
 void mp_context_set_working_directory (MpContext *self, const char *directory);
 
 MP_AVAILABLE_IN_ALL
+int mp_context_get_umask (MpContext *self);
+MP_AVAILABLE_IN_ALL
+void mp_context_set_umask (MpContext *self, int umask);
+MP_AVAILABLE_IN_ALL
+int mp_context_get_nice (MpContext *self);
+MP_AVAILABLE_IN_ALL
+void mp_context_set_nice (MpContext *self, int nice);
+MP_AVAILABLE_IN_ALL
+gboolean mp_context_get_outlive_parent (MpContext *self);
+MP_AVAILABLE_IN_ALL
+void mp_context_set_outlive_parent (MpContext *self, gboolean outlive_parent);
+MP_AVAILABLE_IN_ALL
+guint *mp_context_get_cpus (MpContext *self, gsize *n_cpus) G_GNUC_WARN_UNUSED_RESULT;
+MP_AVAILABLE_IN_ALL
+void mp_context_set_cpus (MpContext *self, const guint *cpus, gsize n_cpus);
+MP_AVAILABLE_IN_ALL
+gint64 mp_context_get_limit (MpContext *self, MpLimit limit);
+MP_AVAILABLE_IN_ALL
+void mp_context_set_limit (MpContext *self, MpLimit limit, gint64 value);
+
+MP_AVAILABLE_IN_ALL
 gboolean mp_context_warm_up (MpContext *self, GCancellable *cancellable, GError **error);
 MP_AVAILABLE_IN_ALL
 int mp_context_get_zygote_pid (MpContext *self);

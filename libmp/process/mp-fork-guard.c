@@ -269,6 +269,6 @@ mp_fork_bind_to_parent (int parent, GError **error)
   leave_if_orphaned (parent);
   source = g_unix_fd_source_new (pidfd, G_IO_IN);
   g_source_set_callback (source, G_SOURCE_FUNC (parent_ended_cb), GINT_TO_POINTER (parent), NULL);
-  g_source_attach (source, mp_pump_get_context ());
+  mp_pump_attach (source);
   return TRUE;
 }

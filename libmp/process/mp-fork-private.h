@@ -9,12 +9,10 @@
 
 G_BEGIN_DECLS
 
-/* Forks the calling process to run @body_fd's task, if it has no thread but the
+/* Forks the calling process to run the task of @request, if it has no thread but the
  * calling one and libmp's own. Then the callbacks started and exited follow on
  * the pump, with the number @id, else FALSE with MP_ERROR_UNSAFE_FORK, which names the threads. */
-gboolean mp_fork_start (int body_fd,
-                        int cwd_fd,
-                        GUnixFDList *fd_list,
+gboolean mp_fork_start (const MpZygoteRequest *request,
                         const MpZygoteCallbacks *callbacks,
                         GObject *owner,
                         guint64 id,

@@ -89,7 +89,7 @@ started_cb (gpointer user_data)
                              forked->pid,
                              fcntl (forked->pidfd, F_DUPFD_CLOEXEC, 3));
   g_source_set_callback (source, G_SOURCE_FUNC (exited_cb), forked, forked_free);
-  g_source_attach (source, mp_pump_get_context ());
+  mp_pump_attach (source);
   return G_SOURCE_REMOVE;
 }
 
@@ -107,9 +107,7 @@ post_started (int pid, int pidfd, const MpZygoteCallbacks *callbacks, GObject *o
 }
 
 gboolean
-mp_fork_start (int body_fd,
-               int cwd_fd,
-               GUnixFDList *fd_list,
+mp_fork_start (const MpZygoteRequest *request,
                const MpZygoteCallbacks *callbacks,
                GObject *owner,
                guint64 id,
@@ -119,31 +117,34 @@ mp_fork_start (int body_fd,
   MpChild setup = {
     .parent = getpid (),
     .start = &start,
-    .body_fd = body_fd,
-    .cwd_fd = cwd_fd,
-    .std_fds = { -1, -1, -1 },
+    .body_fd = request->body_fd,
+    .cwd_fd = request->cwd_fd,
+    .std_fds = { request->std_fds[0], request->std_fds[1], request->std_fds[2] },
     .link_fd = -1,
     .status_fd = -1,
   };
   sigset_t all, old;
+  g_auto (MpFd) null = -1;
   int pidfd;
   pid_t pid;
 
-  if (!check_threads (error) || !mp_start_from_memfd (&start, body_fd, error))
+  if (!check_threads (error) || !mp_start_from_memfd (&start, request->body_fd, error))
     return FALSE;
-  if (!mp_task_is_registered (start.task))
+  if (!mp_task_is_registered (start.task) && !mp_task_is_in_module (start.task))
     {
       mp_task_set_error_unknown (start.task, error);
       return FALSE;
     }
-  if (fd_list != NULL)
+  if (request->fd_list != NULL)
     {
       int n_fds = 0;
 
-      setup.fds = g_unix_fd_list_peek_fds (fd_list, &n_fds);
+      setup.fds = g_unix_fd_list_peek_fds (request->fd_list, &n_fds);
       setup.n_fds = n_fds;
     }
 
+  if (setup.std_fds[0] < 0)
+    setup.std_fds[0] = null = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   /* What is written but not out yet would be written by the child, too. */
   fflush (NULL);
   mp_fork_begin ();

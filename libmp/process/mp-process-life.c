@@ -110,6 +110,7 @@ exited_cb (gpointer owner, guint64 id, int exit_code)
     }
   self->state = PROCESS_ENDED;
   self->exit_code = exit_code;
+  mp_process_note_limit (self, exit_code);
   exit_func = self->exit_func;
   exit_data = self->exit_data;
   joins = self->joins;
@@ -118,6 +119,7 @@ exited_cb (gpointer owner, guint64 id, int exit_code)
 
   mp_wait_word_bump (&self->changes);
   mp_sweep_soon ();
+  mp_process_streams_drain (self);
   post_exited (self);
   while ((join = g_queue_pop_head (&joins)) != NULL)
     {
@@ -153,8 +155,10 @@ started_cb (gpointer owner, guint64 id, int pid, int pidfd)
   fd_list = g_steal_pointer (&self->fd_list);
   data = g_steal_pointer (&self->data);
   start_func = g_steal_pointer (&self->start_func);
+  mp_process_streams_begin (self);
   g_mutex_unlock (&self->mutex);
 
+  mp_process_watch_limits (self);
   mp_wait_word_bump (&self->changes);
   if (start_func != NULL)
     start_func (self, NULL, self->start_data);
@@ -188,13 +192,15 @@ static const MpZygoteCallbacks callbacks = { started_cb, failed_cb, exited_cb };
 static gboolean
 ask_locked (MpProcess *self, GError **error)
 {
-  const MpProcessStart what = {
+  MpProcessStart what = {
     .argv = self->argv,
     .task = self->task,
     .data = self->data,
     .codec = self->codec,
     .fd_list = self->fd_list,
+    .std_fds = { -1, -1, -1 },
   };
+  gboolean asked;
 
   if (self->state != PROCESS_NEW)
     {
@@ -203,13 +209,20 @@ ask_locked (MpProcess *self, GError **error)
     }
   g_clear_error (&self->start_error);
   g_clear_pointer (&self->link, mp_zygote_link_unref);
-  if (!mp_process_start_ask (self->context,
-                             &what,
-                             &callbacks,
-                             G_OBJECT (self),
-                             &self->link,
-                             &self->id,
-                             error))
+  asked = mp_process_streams_open (self->streams, error);
+  for (guint i = 0; i < MP_N_STREAMS; i++)
+    what.std_fds[i] = self->streams[i].theirs;
+  for (guint i = MP_LIMIT_NONE + 1; i <= MP_LIMIT_LAST; i++)
+    self->limits[i] = mp_context_get_limit (self->context, i);
+  asked = asked && mp_process_start_ask (self->context,
+                                         &what,
+                                         &callbacks,
+                                         G_OBJECT (self),
+                                         &self->link,
+                                         &self->id,
+                                         error);
+  mp_process_streams_close_theirs (self->streams);
+  if (!asked)
     return FALSE;
   self->state = PROCESS_STARTING;
   self->starter = getpid ();
@@ -271,23 +284,31 @@ abandon_start (MpProcess *self)
 gboolean
 mp_process_start (MpProcess *self, GCancellable *cancellable, GError **error)
 {
-  gboolean asked;
-
   g_return_val_if_fail (MP_IS_PROCESS (self), FALSE);
   g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), FALSE);
   g_return_val_if_fail (self->argv != NULL || self->task != NULL, FALSE);
   g_return_val_if_fail (!mp_pump_is_current_thread (), FALSE);
 
-  if (g_cancellable_set_error_if_cancelled (cancellable, error))
-    return FALSE;
+  return !g_cancellable_set_error_if_cancelled (cancellable, error) &&
+         mp_process_start_request (self, error) && mp_process_start_wait (self, cancellable, error);
+}
+
+gboolean
+mp_process_start_request (MpProcess *self, GError **error)
+{
+  gboolean asked;
+
   g_mutex_lock (&self->mutex);
   asked = ask_locked (self, error);
   if (asked && self->main_context == NULL)
     self->main_context = g_main_context_ref_thread_default ();
   g_mutex_unlock (&self->mutex);
-  if (!asked)
-    return FALSE;
+  return asked;
+}
 
+gboolean
+mp_process_start_wait (MpProcess *self, GCancellable *cancellable, GError **error)
+{
   while (
     mp_wait_word (&self->changes, start_is_decided, self, MP_DEADLINE_NEVER, FALSE, cancellable) ==
     MP_WAIT_CANCELLED)
@@ -358,7 +379,7 @@ mp_process_start_begin (MpProcess *self, MpProcessStartFunc func, gpointer user_
   source = g_idle_source_new ();
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
   g_source_set_callback (source, failed_start_cb, failed, NULL);
-  g_source_attach (source, mp_pump_get_context ());
+  mp_pump_attach (source);
 }
 
 /* --- Waiting for it ----------------------------------------------------- */

@@ -15,6 +15,7 @@ typedef struct
   GBytes *data; /* NULL: none */
   MpCodec codec;
   GUnixFDList *fd_list;
+  int std_fds[3]; /* -1: the caller's, /dev/null for the input of a task */
 } MpProcessStart;
 
 /* Has it started, in the way @context says. *@link is the zygote that was asked,

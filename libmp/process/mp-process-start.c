@@ -12,13 +12,6 @@
 
 #include <fcntl.h>
 
-/* A new interpreter finds its task by itself. */
-static const char *const python_spawn_options[] = {
-  "-c",
-  "from multiprocessing_gi._child import spawn_main; spawn_main()",
-  NULL,
-};
-
 /* As a descriptor, so that it is the caller's even if it is renamed meanwhile,
  * and so that an error is told here. */
 static int
@@ -34,23 +27,11 @@ open_working_directory (const char *path, GError **error)
   return -1;
 }
 
-static char **
-get_exec_argv (const MpContextConfig *config, MpZygoteKind kind)
-{
-  g_autoptr (GStrvBuilder) builder = NULL;
-
-  if (kind == MP_ZYGOTE_SELF)
-    return mp_spawn_get_argv (kind, NULL);
-  builder = g_strv_builder_new ();
-  g_strv_builder_addv (builder, (const char **) config->interpreter);
-  g_strv_builder_addv (builder, (const char **) python_spawn_options);
-  return g_strv_builder_end (builder);
-}
-
 static gboolean
 is_executed_afresh (const MpContextConfig *config)
 {
-  return config->start_method == MP_START_METHOD_SPAWN && config->runtime != MP_RUNTIME_COMMAND;
+  return config->runtime == MP_RUNTIME_GJS ||
+         (config->start_method == MP_START_METHOD_SPAWN && config->runtime != MP_RUNTIME_COMMAND);
 }
 
 /* @link is NULL for a fork of this process, which has everything already. */
@@ -66,6 +47,7 @@ write_request (const MpContextConfig *config,
                     .codec = what->codec,
                     .argv = what->argv };
   g_auto (GStrv) exec_argv = NULL;
+  g_auto (GStrv) surroundings = mp_surroundings_to_strings (&config->surroundings);
   g_auto (GStrv) current_env =
     config->environment == NULL && link != NULL ? g_get_environ () : NULL;
   char **env = config->environment != NULL ? config->environment : current_env;
@@ -77,7 +59,9 @@ write_request (const MpContextConfig *config,
   else if (is_executed_afresh (config))
     {
       start.kind = MP_START_EXEC_TASK;
-      start.argv = exec_argv = get_exec_argv (config, kind);
+      start.argv = exec_argv = mp_spawn_get_task_argv (config->runtime,
+                                                       (const char *const *) config->interpreter,
+                                                       (const char *const *) config->preload);
     }
   if (what->data != NULL)
     start.data = g_bytes_get_data (what->data, &start.data_length);
@@ -86,20 +70,21 @@ write_request (const MpContextConfig *config,
   if (config->preparation != NULL && what->argv == NULL &&
       (kind != MP_ZYGOTE_PYTHON || mp_zygote_link_needs_preparation (link, config->preparation)))
     start.preparation = g_bytes_get_data (config->preparation, &start.preparation_length);
+  start.surroundings = surroundings;
+  start.outlives = config->outlive_parent;
   return mp_start_to_memfd (&start, error);
 }
 
 static gboolean
 start_by_fork (const MpContextConfig *config,
                const MpProcessStart *what,
-               int cwd_fd,
+               MpZygoteRequest *request,
                const MpZygoteCallbacks *callbacks,
                GObject *owner,
                guint64 *id,
                GError **error)
 {
   static _Atomic guint64 last_id = 0;
-  g_auto (MpFd) body_fd = -1;
 
   if (!mp_bootstrap_check (FALSE, error))
     return FALSE;
@@ -111,10 +96,9 @@ start_by_fork (const MpContextConfig *config,
                            "The start method fork cannot be used here");
       return FALSE;
     }
-  body_fd = write_request (config, MP_ZYGOTE_SELF, NULL, what, error);
+  request->body_fd = write_request (config, MP_ZYGOTE_SELF, NULL, what, error);
   *id = ++last_id;
-  return body_fd >= 0 &&
-         mp_fork_start (body_fd, cwd_fd, what->fd_list, callbacks, owner, *id, error);
+  return request->body_fd >= 0 && mp_fork_start (request, callbacks, owner, *id, error);
 }
 
 static gboolean
@@ -131,6 +115,19 @@ check_fd_list (GUnixFDList *fd_list, GError **error)
   return FALSE;
 }
 
+static gboolean
+copy_std_fds (const MpProcessStart *what, MpZygoteRequest *request, GError **error)
+{
+  for (int i = 0; i < 3; i++)
+    if (what->std_fds[i] >= 0)
+      {
+        request->std_fds[i] = fcntl (what->std_fds[i], F_DUPFD_CLOEXEC, 3);
+        if (request->std_fds[i] < 0)
+          return mp_set_error_from_errno (error, errno, "Cannot pass a standard stream on");
+      }
+  return TRUE;
+}
+
 gboolean
 mp_process_start_ask (MpContext *context,
                       const MpProcessStart *what,
@@ -141,38 +138,34 @@ mp_process_start_ask (MpContext *context,
                       GError **error)
 {
   g_auto (MpContextConfig) config = { 0 };
-  g_auto (MpFd) cwd_fd = -1;
-  g_auto (MpFd) body_fd = -1;
+  g_auto (MpZygoteRequest) request = MP_ZYGOTE_REQUEST_INIT;
   MpZygoteKind kind = MP_ZYGOTE_HELPER;
 
   *link = NULL;
   mp_context_get_config (context, &config);
-  if (!check_fd_list (what->fd_list, error))
+  if (!check_fd_list (what->fd_list, error) || !mp_surroundings_check (&config.surroundings, error))
     return FALSE;
-  cwd_fd = open_working_directory (config.working_directory, error);
-  if (cwd_fd < 0)
+  request.cwd_fd = open_working_directory (config.working_directory, error);
+  if (request.cwd_fd < 0 || !copy_std_fds (what, &request, error))
     return FALSE;
+  g_set_object (&request.fd_list, what->fd_list);
+  request.group = what->argv != NULL;
+  request.outlives = config.outlive_parent;
   if (what->argv == NULL && config.runtime == MP_RUNTIME_NATIVE &&
       config.start_method == MP_START_METHOD_FORK)
-    return start_by_fork (&config, what, cwd_fd, callbacks, owner, id, error);
+    return start_by_fork (&config, what, &request, callbacks, owner, id, error);
 
   if (what->argv == NULL && !mp_context_config_get_task_kind (&config, &kind, error))
     return FALSE;
   *link = mp_context_ref_link (context, &config, kind, error);
   if (*link == NULL)
     return FALSE;
-  body_fd = write_request (&config, kind, *link, what, error);
-  if (body_fd < 0)
+  request.body_fd = write_request (&config, kind, *link, what, error);
+  if (request.body_fd < 0)
     {
       g_clear_pointer (link, mp_zygote_link_unref);
       return FALSE;
     }
-  *id = mp_zygote_link_start (*link,
-                              g_steal_fd (&body_fd),
-                              g_steal_fd (&cwd_fd),
-                              what->fd_list,
-                              what->argv != NULL,
-                              callbacks,
-                              owner);
+  *id = mp_zygote_link_start (*link, &request, callbacks, owner);
   return TRUE;
 }

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "mp-process-private.h"
+#include "mp-process-stdio-private.h"
+#include "mp-surroundings-private.h"
 #include "mp-zygote-link-private.h"
 
 #include <stdint.h>
@@ -23,8 +25,11 @@ struct _MpProcess
   GBytes *data;
   MpCodec codec;
   GUnixFDList *fd_list;
+  MpProcessStream streams[MP_N_STREAMS];
   MpProcessExitFunc exit_func;
   gpointer exit_data;
+  MpProcessLineFunc line_func;
+  gpointer line_data;
 
   GMutex mutex;
   _Atomic uint32_t changes; /* bumped at each change of what follows */
@@ -41,6 +46,8 @@ struct _MpProcess
   int pid;
   int pidfd;
   int exit_code;
+  gint64 limits[MP_LIMIT_LAST + 1]; /* from the start on */
+  MpLimit limit_hit;
   GError *start_error;
   MpProcessStartFunc start_func;
   gpointer start_data;
@@ -54,6 +61,12 @@ struct _MpProcess
 void mp_process_notify_started (MpProcess *self);
 void mp_process_emit_exited (MpProcess *self);
 gboolean mp_process_has_listeners (MpProcess *self);
+void mp_process_emit_line (MpProcess *self, guint stream, const char *text);
+gboolean mp_process_has_line_listeners (MpProcess *self);
+
+/* On the pump: of a process that runs, and of one that ended. */
+void mp_process_watch_limits (MpProcess *self);
+void mp_process_note_limit (MpProcess *self, int exit_code);
 
 /* The sentinel may be seen before the report of the end: waits for that, so that
  * whoever saw that the process ended is not told that it runs, or that nobody

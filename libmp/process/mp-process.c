@@ -25,14 +25,14 @@
  * ```
  *
  * A process writes to the standard output and error of the process that starts
- * it, has its working directory and environment unless the context says
- * otherwise, and gets no descriptors but those of
+ * it unless [method@Mp.Process.set_stdio] says otherwise, has its working directory,
+ * environment and limits unless the context does, and gets no descriptors but those of
  * [method@Mp.Process.set_fd_list]. Commands also read its standard input; tasks
  * read `/dev/null`. Signal handlers and blocked signals are not inherited.
  *
  * It is bound to the process that started it: when that ends, in whatever way,
- * it is killed. A command leads a process group of its own, and signals go to
- * all of that group. An object that is let go lets its process run.
+ * it is killed, unless [property@Mp.Context:outlive-parent] is set. A command leads a process group
+ * of its own, and signals go to all of that group. An object that is let go lets its process run.
  *
  * The exit code is that of the process, or minus the number of the signal that
  * killed it, or 255 when nobody can tell, because its zygote was killed, too,
@@ -65,12 +65,14 @@ enum
   PROP_EXIT_CODE,
   PROP_SENTINEL,
   PROP_ALIVE,
+  PROP_LIMIT_HIT,
   N_PROPS
 };
 
 enum
 {
   SIGNAL_EXITED,
+  SIGNAL_LINE,
   N_SIGNALS
 };
 
@@ -104,6 +106,7 @@ mp_process_finalize (GObject *object)
   g_clear_pointer (&self->task, g_free);
   g_clear_pointer (&self->data, g_bytes_unref);
   g_clear_error (&self->start_error);
+  mp_process_streams_clear (self->streams);
   mp_clear_fd (&self->pidfd);
   g_mutex_clear (&self->mutex);
 
@@ -137,6 +140,9 @@ mp_process_get_property (GObject *object, guint prop_id, GValue *value, GParamSp
       break;
     case PROP_ALIVE:
       g_value_set_boolean (value, mp_process_get_alive (self));
+      break;
+    case PROP_LIMIT_HIT:
+      g_value_set_enum (value, mp_process_get_limit_hit (self));
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, prop_id, pspec);
@@ -236,6 +242,16 @@ mp_process_install_properties (GObjectClass *object_class)
    */
   properties[PROP_ALIVE] = g_param_spec_boolean ("alive", NULL, NULL, FALSE, readable);
 
+  /**
+   * MpProcess:limit-hit: (getter get_limit_hit)
+   *
+   * Which limit of its context has ended the process; does not notify.
+   *
+   * Since: 0.1
+   */
+  properties[PROP_LIMIT_HIT] =
+    g_param_spec_enum ("limit-hit", NULL, NULL, MP_TYPE_LIMIT, MP_LIMIT_NONE, readable);
+
   g_object_class_install_properties (object_class, N_PROPS, properties);
 }
 
@@ -270,6 +286,31 @@ mp_process_class_init (MpProcessClass *klass)
                                          G_TYPE_NONE,
                                          1,
                                          G_TYPE_INT);
+
+  /**
+   * MpProcess::line:
+   * @self: the process
+   * @stream: 1 for its standard output, 2 for error messages
+   * @text: the line, without its end; what is not UTF-8 is replaced
+   *
+   * The process has written a line to a stream that is %MP_STDIO_LINES. Emitted in the
+   * thread-default main context of the call of [method@Mp.Process.start], for whoever
+   * has connected before; what it writes before its end comes before
+   * [signal@Mp.Process::exited]. A line of more than 64 KiB comes in pieces.
+   *
+   * Since: 0.1
+   */
+  signals[SIGNAL_LINE] = g_signal_new ("line",
+                                       MP_TYPE_PROCESS,
+                                       G_SIGNAL_RUN_LAST,
+                                       0,
+                                       NULL,
+                                       NULL,
+                                       NULL,
+                                       G_TYPE_NONE,
+                                       2,
+                                       G_TYPE_UINT,
+                                       G_TYPE_STRING);
 }
 
 /* One that was not started has no descriptor, which is polled for nothing. */
@@ -295,6 +336,8 @@ mp_process_init (MpProcess *self)
   g_queue_init (&self->joins);
   self->pidfd = -1;
   self->exit_code = MP_EXIT_CODE_NONE;
+  for (guint i = 0; i < MP_N_STREAMS; i++)
+    self->streams[i].given = self->streams[i].theirs = self->streams[i].ours = -1;
 }
 
 /**
@@ -324,7 +367,9 @@ mp_process_new (MpContext *context, const char *const *argv)
  * mp_process_new_task:
  * @context: (nullable): how it is started; %NULL for the default context
  * @task: with the runtime %MP_RUNTIME_NATIVE a name given to
- *   [func@Mp.task_register], with %MP_RUNTIME_PYTHON `package.module:function`
+ *   [func@Mp.task_register], with %MP_RUNTIME_PYTHON `package.module:function`,
+ *   with %MP_RUNTIME_GJS `file.js:function`, with %MP_RUNTIME_MODULE
+ *   `libfoo.so:symbol`, where the symbol is a [callback@Mp.TaskFunc]
  * @argument: (nullable): what the task is applied to; consumed if floating
  *
  * Makes a process that runs a task. Nothing is started yet.
@@ -415,6 +460,13 @@ mp_process_set_exit_func (MpProcess *self, MpProcessExitFunc func, gpointer user
   g_mutex_unlock (&self->mutex);
 }
 
+void
+mp_process_set_line_func (MpProcess *self, MpProcessLineFunc func, gpointer user_data)
+{
+  self->line_func = func;
+  self->line_data = user_data;
+}
+
 /* --- Telling ------------------------------------------------------------- */
 
 void
@@ -431,6 +483,18 @@ mp_process_emit_exited (MpProcess *self)
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_ALIVE]);
   g_object_notify_by_pspec (G_OBJECT (self), properties[PROP_EXIT_CODE]);
   g_signal_emit (self, signals[SIGNAL_EXITED], 0, self->exit_code);
+}
+
+void
+mp_process_emit_line (MpProcess *self, guint stream, const char *text)
+{
+  g_signal_emit (self, signals[SIGNAL_LINE], 0, stream, text);
+}
+
+gboolean
+mp_process_has_line_listeners (MpProcess *self)
+{
+  return g_signal_has_handler_pending (self, signals[SIGNAL_LINE], 0, TRUE);
 }
 
 gboolean

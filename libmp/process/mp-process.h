@@ -36,6 +36,19 @@ MP_AVAILABLE_IN_ALL
 void mp_process_set_fd_list (MpProcess *self, GUnixFDList *fd_list);
 
 MP_AVAILABLE_IN_ALL
+void mp_process_set_stdio (MpProcess *self, guint stream, MpStdio how);
+MP_AVAILABLE_IN_ALL
+void mp_process_set_stdio_file (MpProcess *self, guint stream, const char *path, gboolean append);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_set_stdio_fd (MpProcess *self, guint stream, int fd, GError **error);
+MP_AVAILABLE_IN_ALL
+GOutputStream *mp_process_get_stdin_stream (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+GInputStream *mp_process_get_stdout_stream (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+GInputStream *mp_process_get_stderr_stream (MpProcess *self);
+
+MP_AVAILABLE_IN_ALL
 gboolean mp_process_start (MpProcess *self, GCancellable *cancellable, GError **error);
 MP_AVAILABLE_IN_ALL
 gboolean mp_process_join (MpProcess *self,
@@ -67,6 +80,16 @@ MP_AVAILABLE_IN_ALL
 gboolean mp_process_get_alive (MpProcess *self);
 MP_AVAILABLE_IN_ALL
 int mp_process_get_exit_code (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+MpLimit mp_process_get_limit_hit (MpProcess *self);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_check_exit (MpProcess *self, GError **error);
+MP_AVAILABLE_IN_ALL
+gboolean mp_process_measure_memory (MpProcess *self,
+                                    guint64 *resident,
+                                    guint64 *proportional,
+                                    guint64 *unshared,
+                                    GError **error);
 MP_AVAILABLE_IN_ALL
 int mp_process_get_pid (MpProcess *self);
 MP_AVAILABLE_IN_ALL

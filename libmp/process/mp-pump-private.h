@@ -13,6 +13,9 @@ G_BEGIN_DECLS
  * can block for long, and no user code, runs there. */
 GMainContext *mp_pump_get_context (void);
 
+/* Has the pump look at @source from now on. */
+void mp_pump_attach (GSource *source);
+
 /* Runs @func on the pump thread soon (at once when called on it). */
 void mp_pump_invoke (GSourceFunc func, gpointer user_data, GDestroyNotify destroy);
 

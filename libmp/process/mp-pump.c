@@ -96,10 +96,17 @@ mp_pump_get_context (void)
 }
 
 void
+mp_pump_attach (GSource *source)
+{
+  /* Nothing turns the pump's loop from within. But what may not recurse has its descriptors
+   * taken out of the poll for each dispatch, and the loop is woken for that. */
+  g_source_set_can_recurse (source, TRUE);
+  g_source_attach (source, mp_pump_get_context ());
+}
+
+void
 mp_pump_invoke (GSourceFunc func, gpointer user_data, GDestroyNotify destroy)
 {
-  GMainContext *context = mp_pump_get_context ();
-
   if (mp_pump_is_current_thread ())
     {
       while (func (user_data) == G_SOURCE_CONTINUE)
@@ -114,7 +121,7 @@ mp_pump_invoke (GSourceFunc func, gpointer user_data, GDestroyNotify destroy)
       g_source_set_priority (source, G_PRIORITY_DEFAULT);
       g_source_set_callback (source, func, user_data, destroy);
       g_source_set_static_name (source, "mp_pump_invoke");
-      g_source_attach (source, context);
+      mp_pump_attach (source);
     }
 }
 

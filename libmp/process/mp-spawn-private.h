@@ -9,12 +9,24 @@
 
 G_BEGIN_DECLS
 
-/* The command line of a zygote of this kind; @interpreter is for Python. */
-char **mp_spawn_get_argv (MpZygoteKind kind, const char *const *interpreter);
+/* The command line of a zygote of this kind; the rest is for those of interpreters. */
+char **mp_spawn_get_argv (MpZygoteKind kind,
+                          const char *const *interpreter,
+                          const char *const *preload);
 
-/* How an interpreter is called when nobody says: $MP_PYTHON, else the one that
+/* The command line of an interpreter that is executed for one task. */
+char **mp_spawn_get_task_argv (MpRuntime runtime,
+                               const char *const *interpreter,
+                               const char *const *preload);
+
+/* How an interpreter is called when nobody says: $MP_PYTHON or $MP_GJS, else what
  * the library was built with. */
-char **mp_spawn_get_default_interpreter (void);
+char **mp_spawn_get_default_interpreter (MpRuntime runtime);
+
+/* Whether it is there: else MP_ERROR_NOT_FOUND, which names what to install. */
+gboolean mp_spawn_check_interpreter (MpRuntime runtime,
+                                     const char *const *interpreter,
+                                     GError **error);
 
 /* Executes a zygote in a process group of its own, with @socket_fd as its
  * descriptor 3 and no other but the standard ones. Returns its pid, -1 with

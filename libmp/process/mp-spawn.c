@@ -13,13 +13,50 @@
 
 #define ZYGOTE_SOCKET 3
 
-char **
-mp_spawn_get_default_interpreter (void)
+/* A new interpreter finds its task by itself. */
+static const char *const python_task_options[] = {
+  "-c",
+  "from multiprocessing_gi._child import spawn_main; spawn_main()",
+  NULL,
+};
+
+static const char *
+get_from_environment (const char *name, const char *fallback)
 {
-  const char *python = g_getenv ("MP_PYTHON");
-  const char *const argv[] = { python != NULL && *python != '\0' ? python : MP_PYTHON, NULL };
+  const char *value = g_getenv (name);
+
+  return value != NULL && *value != '\0' ? value : fallback;
+}
+
+char **
+mp_spawn_get_default_interpreter (MpRuntime runtime)
+{
+  const char *const argv[] = { runtime == MP_RUNTIME_GJS
+                                 ? get_from_environment ("MP_GJS", "gjs")
+                                 : get_from_environment ("MP_PYTHON", MP_PYTHON),
+                               NULL };
 
   return g_strdupv ((char **) argv);
+}
+
+gboolean
+mp_spawn_check_interpreter (MpRuntime runtime, const char *const *interpreter, GError **error)
+{
+  g_autofree char *path = NULL;
+
+  if (runtime != MP_RUNTIME_PYTHON && runtime != MP_RUNTIME_GJS)
+    return TRUE;
+  path = g_find_program_in_path (interpreter[0]);
+  if (path != NULL)
+    return TRUE;
+  g_set_error (error,
+               MP_ERROR,
+               MP_ERROR_NOT_FOUND,
+               "“%s”, which runs %s, was not found: install the package %s",
+               interpreter[0],
+               runtime == MP_RUNTIME_GJS ? "JavaScript" : "Python",
+               runtime == MP_RUNTIME_GJS ? "gjs" : "python3");
+  return FALSE;
 }
 
 /* The path where the program lies; the link in /proc still works when the file
@@ -34,12 +71,52 @@ get_own_path (void)
   return g_strdup ("/proc/self/exe");
 }
 
+static char *
+get_helper_path (const char *name)
+{
+  return g_build_filename (get_from_environment ("MP_LIBEXECDIR", MP_LIBEXECDIR), name, NULL);
+}
+
 char **
-mp_spawn_get_argv (MpZygoteKind kind, const char *const *interpreter)
+mp_spawn_get_task_argv (MpRuntime runtime,
+                        const char *const *interpreter,
+                        const char *const *preload)
 {
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   g_autofree char *path = NULL;
-  const char *directory;
+
+  switch (runtime)
+    {
+    case MP_RUNTIME_NATIVE:
+      path = get_own_path ();
+      g_strv_builder_add (builder, path);
+      break;
+    case MP_RUNTIME_PYTHON:
+      g_strv_builder_addv (builder, (const char **) interpreter);
+      g_strv_builder_addv (builder, (const char **) python_task_options);
+      break;
+    case MP_RUNTIME_GJS:
+      path = get_helper_path ("mp-gjs.js");
+      g_strv_builder_addv (builder, (const char **) interpreter);
+      g_strv_builder_add_many (builder, "-m", path, NULL);
+      if (preload != NULL)
+        g_strv_builder_addv (builder, (const char **) preload);
+      break;
+    case MP_RUNTIME_COMMAND:
+    case MP_RUNTIME_MODULE:
+    default:
+      path = get_helper_path ("mp-helper");
+      g_strv_builder_add (builder, path);
+    }
+  return g_strv_builder_end (builder);
+}
+
+char **
+mp_spawn_get_argv (MpZygoteKind kind, const char *const *interpreter, const char *const *preload)
+{
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+  g_autofree char *path = NULL;
+  g_auto (GStrv) task_argv = NULL;
 
   switch (kind)
     {
@@ -47,17 +124,21 @@ mp_spawn_get_argv (MpZygoteKind kind, const char *const *interpreter)
       path = get_own_path ();
       g_strv_builder_add (builder, path);
       break;
-    case MP_ZYGOTE_HELPER:
-      directory = g_getenv ("MP_LIBEXECDIR");
-      path = g_build_filename (directory != NULL && *directory != '\0' ? directory : MP_LIBEXECDIR,
-                               "mp-helper",
-                               NULL);
-      g_strv_builder_add (builder, path);
-      break;
     case MP_ZYGOTE_PYTHON:
-    default:
       g_strv_builder_addv (builder, (const char **) interpreter);
       g_strv_builder_add_many (builder, "-m", "multiprocessing_gi._zygote", NULL);
+      break;
+    case MP_ZYGOTE_GJS:
+      task_argv = mp_spawn_get_task_argv (MP_RUNTIME_GJS, interpreter, preload);
+      path = get_helper_path ("mp-helper");
+      g_strv_builder_add (builder, path);
+      g_strv_builder_addv (builder, (const char **) task_argv);
+      break;
+    case MP_ZYGOTE_HELPER:
+    case MP_ZYGOTE_N_KINDS:
+    default:
+      path = get_helper_path ("mp-helper");
+      g_strv_builder_add (builder, path);
     }
   return g_strv_builder_end (builder);
 }

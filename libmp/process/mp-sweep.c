@@ -33,5 +33,5 @@ mp_sweep_soon (void)
   source = g_timeout_source_new (DELAY_MS);
   g_source_set_static_name (source, "mp_sweep_soon");
   g_source_set_callback (source, sweep_cb, NULL, NULL);
-  g_source_attach (source, mp_pump_get_context ());
+  mp_pump_attach (source);
 }

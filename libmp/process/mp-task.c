@@ -5,6 +5,7 @@
 
 #include "../base/mp-error.h"
 
+#include <gmodule.h>
 #include <string.h>
 
 /**
@@ -36,7 +37,9 @@ struct _MpTask
 
   /* Where progress goes; NULL when nobody is interested. */
   MpTaskProgressFunc progress;
-  gpointer progress_data;
+  MpTaskWatchFunc watch;
+  gpointer user_data;
+  gint watched; /* in this run */
 };
 
 G_DEFINE_FINAL_TYPE (MpTask, mp_task, G_TYPE_OBJECT)
@@ -194,8 +197,14 @@ mp_task_new (const char *name,
   self->attempt = attempt;
   g_set_object (&self->fd_list, fd_list);
   self->progress = progress;
-  self->progress_data = user_data;
+  self->user_data = user_data;
   return self;
+}
+
+void
+mp_task_set_watch_func (MpTask *self, MpTaskWatchFunc watch)
+{
+  self->watch = watch;
 }
 
 gboolean
@@ -206,6 +215,7 @@ mp_task_renew (MpTask *self, guint64 id, guint attempt)
     return FALSE;
   self->id = id;
   self->attempt = attempt;
+  self->watched = FALSE;
   return TRUE;
 }
 
@@ -278,6 +288,44 @@ mp_task_is_registered (const char *name)
   return mp_task_lookup (name, &registration);
 }
 
+gboolean
+mp_task_is_in_module (const char *name)
+{
+  return strchr (name, ':') != NULL;
+}
+
+/* A module stays for good: what it has done to the process cannot be undone. */
+static MpTaskFunc
+mp_task_load (const char *name, GError **error)
+{
+  const char *symbol = strrchr (name, ':') + 1;
+  g_autofree char *file = g_strndup (name, symbol - 1 - name);
+  GModule *module = g_module_open (file, G_MODULE_BIND_LOCAL);
+  gpointer func = NULL;
+
+  if (module == NULL)
+    {
+      g_set_error (error,
+                   MP_ERROR,
+                   MP_ERROR_NOT_FOUND,
+                   "The module “%s”, which should have the task “%s”, cannot be loaded: %s",
+                   file,
+                   symbol,
+                   g_module_error ());
+      return NULL;
+    }
+  g_module_make_resident (module);
+  if (g_module_symbol (module, symbol, &func) && func != NULL)
+    return (MpTaskFunc) func;
+  g_set_error (error,
+               MP_ERROR,
+               MP_ERROR_NOT_FOUND,
+               "The module “%s” has no function “%s”",
+               file,
+               symbol);
+  return NULL;
+}
+
 static int
 mp_task_compare_names (gconstpointer a, gconstpointer b)
 {
@@ -321,8 +369,17 @@ mp_task_run (MpTask *self, GVariant *argument, GError **error)
 
   if (!mp_task_lookup (self->name, &registration))
     {
-      mp_task_set_error_unknown (self->name, error);
-      return NULL;
+      MpTaskFunc func = NULL;
+
+      if (mp_task_is_in_module (self->name))
+        func = mp_task_load (self->name, error);
+      else
+        mp_task_set_error_unknown (self->name, error);
+      if (func == NULL)
+        return NULL;
+      /* The next task of the name does without the search. */
+      mp_task_register (self->name, func, NULL, NULL);
+      registration = (Registration){ .func = func };
     }
 
   result = registration.func (self, argument, registration.user_data, error);
@@ -388,7 +445,8 @@ mp_task_get_attempt (MpTask *self)
  * mp_task_get_cancellable: (get-property cancellable)
  * @self: a task
  *
- * What tells the function that it should end soon.
+ * What tells the function that it should end soon: because its job was cancelled,
+ * or it took too long. See [method@Mp.Job.cancel].
  *
  * Returns: (transfer none): the cancellable
  *
@@ -399,6 +457,8 @@ mp_task_get_cancellable (MpTask *self)
 {
   g_return_val_if_fail (MP_IS_TASK (self), NULL);
 
+  if (self->watch != NULL && g_atomic_int_compare_and_exchange (&self->watched, FALSE, TRUE))
+    self->watch (self->cancellable, self->user_data);
   return self->cancellable;
 }
 
@@ -438,5 +498,5 @@ mp_task_report_progress (MpTask *self, double fraction)
   g_return_if_fail (fraction >= 0.0 && fraction <= 1.0);
 
   if (self->progress != NULL)
-    self->progress (fraction, self->progress_data);
+    self->progress (fraction, self->user_data);
 }

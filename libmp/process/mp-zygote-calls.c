@@ -68,7 +68,7 @@ mp_zygote_unlock_and_post (GQueue *calls)
 
       g_source_set_priority (source, G_PRIORITY_DEFAULT);
       g_source_set_callback (source, calls_run_cb, calls, NULL);
-      g_source_attach (source, mp_pump_get_context ());
+      mp_pump_attach (source);
     }
 }
 
@@ -109,11 +109,13 @@ mp_zygote_call_entry (const MpZygoteEntry *entry,
 }
 
 void
-mp_zygote_entry_close_request (MpZygoteEntry *entry)
+mp_zygote_request_clear (MpZygoteRequest *request)
 {
-  mp_clear_fd (&entry->body_fd);
-  mp_clear_fd (&entry->cwd_fd);
-  g_clear_object (&entry->fd_list);
+  mp_clear_fd (&request->body_fd);
+  mp_clear_fd (&request->cwd_fd);
+  for (int i = 0; i < 3; i++)
+    mp_clear_fd (&request->std_fds[i]);
+  g_clear_object (&request->fd_list);
 }
 
 void
@@ -123,7 +125,7 @@ mp_zygote_entry_remove (MpZygoteEntry *entry, GQueue *calls)
 
   g_hash_table_remove (entry->link->entries, &entry->id);
   g_queue_remove (&entry->link->unsent, entry);
-  mp_zygote_entry_close_request (entry);
+  mp_zygote_request_clear (&entry->request);
   mp_clear_fd (&entry->pidfd);
   call->owner = entry->owner;
   call->link = entry->link;
@@ -149,7 +151,7 @@ mp_zygote_entry_exit (MpZygoteEntry *entry, int exit_code, GQueue *calls)
 void
 mp_zygote_entry_kill (MpZygoteEntry *entry)
 {
-  if (entry->group)
+  if (entry->request.group)
     mp_pidfd_kill_group (entry->pidfd, entry->pid);
   else
     pidfd_send_signal (entry->pidfd, SIGKILL, NULL, 0);
@@ -159,25 +161,32 @@ int
 mp_zygote_entry_send (MpZygoteEntry *entry)
 {
   MpZygoteMessage message = { .magic = MP_ZYGOTE_MAGIC, .type = MP_ZYGOTE_START, .id = entry->id };
+  const MpZygoteRequest *request = &entry->request;
   g_auto (MpFd) null = -1;
   g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
 
-  g_array_append_val (fds, entry->body_fd);
-  g_array_append_val (fds, entry->cwd_fd);
+  message.code = request->outlives ? MP_ZYGOTE_START_OUTLIVES : MP_ZYGOTE_START_NONE;
+  g_array_append_val (fds, request->body_fd);
+  g_array_append_val (fds, request->cwd_fd);
   for (int i = 0; i < 3; i++)
     {
-      int fd = mp_spawn_get_std_fd (i);
+      int fd = request->std_fds[i];
 
+      /* Tasks do not compete for the terminal's input. */
+      if (fd < 0 && (i > 0 || request->group))
+        fd = mp_spawn_get_std_fd (i);
       if (fd < 0 && null < 0)
         null = open ("/dev/null", O_RDWR | O_CLOEXEC);
       if (fd < 0)
         fd = null;
+      if (fd < 0)
+        return -1;
       g_array_append_val (fds, fd);
     }
-  if (entry->fd_list != NULL)
+  if (request->fd_list != NULL)
     {
       int n_fds = 0;
-      const int *user_fds = g_unix_fd_list_peek_fds (entry->fd_list, &n_fds);
+      const int *user_fds = g_unix_fd_list_peek_fds (request->fd_list, &n_fds);
 
       g_array_append_vals (fds, user_fds, n_fds);
     }

@@ -19,7 +19,7 @@ typedef struct _MpZygoteLink MpZygoteLink;
 typedef struct
 {
   MpZygoteKind kind;
-  const char *const *interpreter; /* Python only, as the rest */
+  const char *const *interpreter; /* of those only, as the rest */
   const char *const *preload;
   const char *const *env; /* NULL: this process's */
   GBytes *preparation;    /* does not tell links apart */
@@ -51,13 +51,30 @@ gboolean mp_zygote_link_is_ours (MpZygoteLink *self);
 gboolean mp_zygote_link_needs_env (MpZygoteLink *self, const char *const *env);
 gboolean mp_zygote_link_needs_preparation (MpZygoteLink *self, GBytes *preparation);
 
-/* Takes @body_fd and @cwd_fd, keeps @fd_list and a reference on @owner until
- * the last callback. Returns a number for the other calls. */
+/* What a process is started with. */
+typedef struct
+{
+  int body_fd;
+  int cwd_fd;
+  int std_fds[3]; /* -1: this process's own at that moment, /dev/null for the input of a task */
+  GUnixFDList *fd_list;
+  gboolean group;    /* it is a command */
+  gboolean outlives; /* it is bound to nobody */
+} MpZygoteRequest;
+
+#define MP_ZYGOTE_REQUEST_INIT                                                                     \
+  {                                                                                                \
+    .body_fd = -1, .cwd_fd = -1, .std_fds = { -1, -1, -1 }                                         \
+  }
+
+void mp_zygote_request_clear (MpZygoteRequest *request);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (MpZygoteRequest, mp_zygote_request_clear)
+
+/* Takes what @request holds, keeps a reference on @owner until the last callback.
+ * Returns a number for the other calls. */
 guint64 mp_zygote_link_start (MpZygoteLink *self,
-                              int body_fd,
-                              int cwd_fd,
-                              GUnixFDList *fd_list,
-                              gboolean group,
+                              MpZygoteRequest *request,
                               const MpZygoteCallbacks *callbacks,
                               GObject *owner);
 

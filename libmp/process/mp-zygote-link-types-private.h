@@ -68,12 +68,10 @@ typedef struct
   MpZygoteLink *link; /* a reference */
   guint64 id;
   EntryState state;
-  gboolean group;
   gboolean abandoned;
+  gboolean refused; /* there was no descriptor left to watch it with */
   gboolean retried;
-  int body_fd;
-  int cwd_fd;
-  GUnixFDList *fd_list;
+  MpZygoteRequest request;
   MpZygoteCallbacks callbacks;
   GObject *owner; /* a reference */
   int pid;
@@ -119,7 +117,6 @@ void mp_zygote_unlock_and_post (GQueue *calls);
 /* On the pump: unlocks, and makes the calls. */
 void mp_zygote_unlock_and_run (GQueue *calls);
 
-void mp_zygote_entry_close_request (MpZygoteEntry *entry);
 void mp_zygote_entry_remove (MpZygoteEntry *entry, GQueue *calls);
 void mp_zygote_entry_fail (MpZygoteEntry *entry, const GError *error, GQueue *calls);
 void mp_zygote_entry_exit (MpZygoteEntry *entry, int exit_code, GQueue *calls);

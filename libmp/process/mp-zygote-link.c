@@ -39,7 +39,7 @@ static void
 attach_source (GSource **place, GSource *source, gpointer callback, MpZygoteLink *self)
 {
   g_source_set_callback (source, G_SOURCE_FUNC (callback), self, NULL);
-  g_source_attach (source, mp_pump_get_context ());
+  mp_pump_attach (source);
   *place = source;
 }
 
@@ -97,7 +97,7 @@ orphan_watch (Orphan *orphan, int pidfd)
       source = g_timeout_source_new (ORPHAN_INTERVAL_MS);
       g_source_set_callback (source, orphan_cb, orphan, NULL);
     }
-  g_source_attach (source, mp_pump_get_context ());
+  mp_pump_attach (source);
 }
 
 static gboolean
@@ -124,8 +124,8 @@ orphan_cb (gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-/* A process whose zygote died is killed by the kernel, which also has to say how
- * it ended: the only one that could wait for it is gone. */
+/* A process whose zygote died is killed by the kernel, unless it is to outlive it.
+ * The kernel also has to say how it ends: the only one that could wait for it is gone. */
 static void
 entry_orphan_locked (MpZygoteEntry *entry)
 {
@@ -134,7 +134,8 @@ entry_orphan_locked (MpZygoteEntry *entry)
   orphan->link = entry->link;
   entry->link->ref_count++;
   orphan->id = entry->id;
-  mp_zygote_entry_kill (entry);
+  if (!entry->request.outlives)
+    mp_zygote_entry_kill (entry);
   orphan_watch (orphan, entry->pidfd);
 }
 
@@ -153,6 +154,15 @@ link_fail_unsent_locked (MpZygoteLink *self, const GError *error, GQueue *calls)
     }
 }
 
+static void
+entry_fail_refused_locked (MpZygoteEntry *entry, GQueue *calls)
+{
+  g_autoptr (GError) error = NULL;
+
+  mp_set_error_from_errno (&error, EMFILE, "Cannot watch the new process");
+  mp_zygote_entry_fail (entry, error, calls);
+}
+
 /* Everything that was asked of the dead zygote: what runs is lost, what was on
  * its way gets a second chance, what did not go yet still can. */
 static void
@@ -169,7 +179,11 @@ link_sort_out_entries_locked (MpZygoteLink *self, GQueue *calls)
     {
       MpZygoteEntry *entry = l->data;
 
-      if (entry->state == MP_ZYGOTE_ENTRY_RUNNING && entry->orphan_tries == 0)
+      if (entry->refused)
+        {
+          entry_fail_refused_locked (entry, calls);
+        }
+      else if (entry->state == MP_ZYGOTE_ENTRY_RUNNING && entry->orphan_tries == 0)
         {
           entry->orphan_tries = 1;
           entry_orphan_locked (entry);
@@ -216,6 +230,13 @@ link_early_death_error (MpZygoteLink *self, const char *end)
                         "“%s”, executed again to start processes, %s before it called "
                         "mp_bootstrap(), "
                         "which must come first in main()",
+                        self->argv[0],
+                        end);
+  if (self->kind == MP_ZYGOTE_PYTHON && !self->said_hello && !self->killed)
+    return g_error_new (MP_ERROR,
+                        MP_ERROR_FAILED,
+                        "“%s” %s before it was ready to start processes: it needs PyGObject (the "
+                        "package python3-gi), the typelib of libmp, and multiprocessing_gi",
                         self->argv[0],
                         end);
   return g_error_new (MP_ERROR,
@@ -270,9 +291,10 @@ link_ready_locked (MpZygoteLink *self, GQueue *calls)
   mp_zygote_link_flush (self, calls);
 }
 
-/* It runs, but there is no descriptor left to watch it with: it is ended again. */
+/* It runs, but there is no descriptor left to watch it with: it is ended again. It
+ * has failed to start when it has ended, and does nothing any more. */
 static void
-link_refuse_locked (MpZygoteEntry *entry, GQueue *calls)
+link_refuse_locked (MpZygoteEntry *entry)
 {
   MpZygoteMessage message = {
     .magic = MP_ZYGOTE_MAGIC,
@@ -280,11 +302,9 @@ link_refuse_locked (MpZygoteEntry *entry, GQueue *calls)
     .id = entry->id,
     .value = SIGKILL,
   };
-  g_autoptr (GError) error = NULL;
 
+  entry->refused = TRUE;
   mp_fd_send_message (entry->link->socket_fd, &message, sizeof message, NULL, 0);
-  mp_set_error_from_errno (&error, EMFILE, "Cannot watch the new process");
-  mp_zygote_entry_fail (entry, error, calls);
 }
 
 static void
@@ -292,7 +312,7 @@ link_started_locked (MpZygoteEntry *entry, int pid, const GArray *fds, GQueue *c
 {
   int watched = -1;
 
-  mp_zygote_entry_close_request (entry);
+  mp_zygote_request_clear (&entry->request);
   entry->state = MP_ZYGOTE_ENTRY_RUNNING;
   entry->pid = pid;
   entry->pidfd = fds->len > 0 ? fcntl (g_array_index (fds, int, 0), F_DUPFD_CLOEXEC, 3) : -1;
@@ -306,7 +326,7 @@ link_started_locked (MpZygoteEntry *entry, int pid, const GArray *fds, GQueue *c
   if (watched >= 0)
     mp_zygote_call_entry (entry, MP_ZYGOTE_CALL_STARTED, pid, watched, NULL, calls);
   else
-    link_refuse_locked (entry, calls);
+    link_refuse_locked (entry);
 }
 static void
 link_handle_locked (MpZygoteLink *self,
@@ -337,7 +357,9 @@ link_handle_locked (MpZygoteLink *self,
         mp_zygote_entry_fail (entry, error, calls);
       break;
     case MP_ZYGOTE_EXITED:
-      if (entry != NULL && entry->state == MP_ZYGOTE_ENTRY_RUNNING)
+      if (entry != NULL && entry->refused)
+        entry_fail_refused_locked (entry, calls);
+      else if (entry != NULL && entry->state == MP_ZYGOTE_ENTRY_RUNNING)
         mp_zygote_entry_exit (entry,
                               mp_exit_code_from_siginfo (message->code, message->value),
                               calls);
@@ -604,5 +626,5 @@ mp_zygote_link_spawn (MpZygoteLink *self, GQueue *calls)
   self->ref_count++;
   g_source_set_priority (source, G_PRIORITY_DEFAULT);
   g_source_set_callback (source, spawn_cb, self, NULL);
-  g_source_attach (source, mp_pump_get_context ());
+  mp_pump_attach (source);
 }

@@ -92,7 +92,7 @@ get_fingerprint (const MpZygoteConfig *config)
 {
   guint64 hash = G_GUINT64_CONSTANT (0xcbf29ce484222325);
 
-  if (config->kind != MP_ZYGOTE_PYTHON)
+  if (config->kind != MP_ZYGOTE_PYTHON && config->kind != MP_ZYGOTE_GJS)
     return 0;
   hash = hash_strings (hash, config->interpreter);
   hash = hash_strings (hash, config->preload);
@@ -141,7 +141,7 @@ link_new_from_config (const MpZygoteConfig *config)
 {
   MpZygoteLink *self = link_new (config->kind, get_fingerprint (config));
 
-  self->argv = mp_spawn_get_argv (config->kind, config->interpreter);
+  self->argv = mp_spawn_get_argv (config->kind, config->interpreter, config->preload);
   self->preload = g_strdupv ((char **) config->preload);
   self->config_env = g_strdupv ((char **) config->env);
   self->env = config->env != NULL ? g_strdupv ((char **) config->env) : g_get_environ ();
@@ -186,6 +186,9 @@ static MpZygoteLink *
 get_inherited_locked (const MpZygoteConfig *config)
 {
   find_inherited_locked ();
+  /* A process that outlives its zygote does without. */
+  if (inherited_link != NULL && inherited_link->state == MP_ZYGOTE_LINK_IDLE)
+    return NULL;
   if (inherited_fd < 0 || inherited_kind != config->kind ||
       inherited_fingerprint != get_fingerprint (config))
     return NULL;
@@ -298,7 +301,7 @@ free_cb (gpointer user_data)
       g_autoptr (GSource) source = g_unix_fd_source_new (pidfd, G_IO_IN);
 
       g_source_set_callback (source, G_SOURCE_FUNC (reap_cb), NULL, NULL);
-      g_source_attach (source, mp_pump_get_context ());
+      mp_pump_attach (source);
     }
   g_hash_table_unref (self->entries);
   g_strfreev (self->argv);
@@ -350,14 +353,13 @@ mp_zygote_link_needs_preparation (MpZygoteLink *self, GBytes *preparation)
 }
 
 static MpZygoteEntry *
-entry_new (MpZygoteLink *link, gboolean group, const MpZygoteCallbacks *callbacks, GObject *owner)
+entry_new (MpZygoteLink *link, const MpZygoteCallbacks *callbacks, GObject *owner)
 {
   MpZygoteEntry *entry = g_new0 (MpZygoteEntry, 1);
 
   link->ref_count++;
   entry->link = link;
   entry->id = ++link->last_id;
-  entry->group = group;
   entry->callbacks = *callbacks;
   entry->owner = g_object_ref (owner);
   entry->pidfd = -1;
@@ -367,10 +369,7 @@ entry_new (MpZygoteLink *link, gboolean group, const MpZygoteCallbacks *callback
 
 guint64
 mp_zygote_link_start (MpZygoteLink *self,
-                      int body_fd,
-                      int cwd_fd,
-                      GUnixFDList *fd_list,
-                      gboolean group,
+                      MpZygoteRequest *request,
                       const MpZygoteCallbacks *callbacks,
                       GObject *owner)
 {
@@ -379,11 +378,10 @@ mp_zygote_link_start (MpZygoteLink *self,
   guint64 id;
 
   g_mutex_lock (&mp_zygote_links_mutex);
-  entry = entry_new (self, group, callbacks, owner);
+  entry = entry_new (self, callbacks, owner);
   id = entry->id;
-  entry->body_fd = body_fd;
-  entry->cwd_fd = cwd_fd;
-  g_set_object (&entry->fd_list, fd_list);
+  entry->request = *request;
+  *request = (MpZygoteRequest) MP_ZYGOTE_REQUEST_INIT;
   g_queue_push_tail (&self->unsent, entry);
   /* When the zygote is there the request leaves from this thread at once. */
   if (self->state == MP_ZYGOTE_LINK_IDLE)

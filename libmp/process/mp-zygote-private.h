@@ -10,7 +10,11 @@
 G_BEGIN_DECLS
 
 /* The life of a native zygote: serves the process @requester on @socket_fd, and
- * the processes it forked for it, until @requester goes. */
-G_NORETURN void mp_zygote_run (MpZygoteKind kind, int socket_fd, pid_t requester);
+ * the processes it forked for it, until @requester goes. @spare_argv: (nullable): is
+ * executed ahead of each start of a task. */
+G_NORETURN void mp_zygote_run (MpZygoteKind kind,
+                               int socket_fd,
+                               pid_t requester,
+                               char **spare_argv);
 
 G_END_DECLS

@@ -19,7 +19,8 @@ G_BEGIN_DECLS
  *     HELLO       →                     it runs: code = version, value = pid
  *                 ←     CONFIGURE       + fd of a body: argv = modules to preload; Python only
  *     READY       →                     from here on starts are quick: value = pid
- *                 ←     START id        + fds: body, working directory, 0, 1, 2, then the user's
+ *                 ←     START id        code = MpZygoteStartFlags; + fds: body, working directory,
+ *                                       0, 1, 2, then the user's
  *     STARTED id  →                     value = pid, + pidfd
  *     FAILED id   →                     code = MpError, then text
  *                 ←     SIGNAL id       value = signal, for the whole process group of a command
@@ -27,9 +28,10 @@ G_BEGIN_DECLS
  *
  * The body of CONFIGURE and START is a sealed memfd: MpStartBody, then the data
  * and the preparation, each padded to 8 bytes, then strings that end with NUL:
- * the task's name, n_argv arguments, n_env NAME=VALUE. */
+ * the task's name, n_argv arguments, n_env NAME=VALUE, n_surroundings of
+ * mp_surroundings_to_strings(). */
 
-#define MP_ZYGOTE_VERSION 1
+#define MP_ZYGOTE_VERSION 2
 #define MP_ZYGOTE_MAGIC 0x315a504du /* MPZ1 */
 #define MP_START_MAGIC 0x3153504du  /* MPS1 */
 
@@ -50,6 +52,12 @@ typedef enum
   MP_ZYGOTE_SIGNAL,
   MP_ZYGOTE_EXITED
 } MpZygoteMessageType;
+
+typedef enum
+{
+  MP_ZYGOTE_START_NONE = 0,
+  MP_ZYGOTE_START_OUTLIVES = 1 << 0 /* is not killed with its requester, nor with the zygote */
+} MpZygoteStartFlags;
 
 typedef struct
 {
@@ -77,7 +85,8 @@ enum
 {
   MP_START_HAS_DATA = 1 << 0,
   MP_START_HAS_PREPARATION = 1 << 1, /* else: the one the zygote was configured with */
-  MP_START_HAS_ENVIRONMENT = 1 << 2  /* else: the zygote's */
+  MP_START_HAS_ENVIRONMENT = 1 << 2, /* else: the zygote's */
+  MP_START_OUTLIVES = 1 << 3         /* is not bound to the zygote */
 };
 
 typedef struct
@@ -91,9 +100,11 @@ typedef struct
   guint32 n_argv;
   guint32 n_env;
   guint64 fingerprint; /* of CONFIGURE: goes into MP_LINK */
+  guint32 n_surroundings;
+  guint32 reserved;
 } MpStartBody;
 
-G_STATIC_ASSERT (sizeof (MpStartBody) == 48);
+G_STATIC_ASSERT (sizeof (MpStartBody) == 56);
 
 /* A body taken apart. Everything points into the mapping, only the arrays are
  * allocated. */
@@ -112,6 +123,8 @@ typedef struct
   const char *task;
   char **argv;
   char **env; /* NULL: as the zygote's */
+  char **surroundings;
+  gboolean outlives;
 } MpStart;
 
 int mp_start_to_memfd (const MpStart *start, GError **error);
@@ -125,13 +138,17 @@ typedef enum
 {
   MP_ZYGOTE_SELF,   /* this program again */
   MP_ZYGOTE_HELPER, /* mp-helper */
-  MP_ZYGOTE_PYTHON
+  MP_ZYGOTE_PYTHON,
+  MP_ZYGOTE_GJS, /* mp-helper, with an interpreter executed ahead of each start */
+  MP_ZYGOTE_N_KINDS
 } MpZygoteKind;
 
 /* In the environment of a zygote: kind:fd:pid of the requester. */
 #define MP_ENV_ZYGOTE "MP_ZYGOTE"
 /* In the environment of a process that executes a task afresh:
- * its pid:kind:fd of the body:fd of the link:fds of the user with commas. */
+ * its pid:kind:fd of the body:fd of the link:fds of the user with commas.
+ * Without a body (-1) the process was executed ahead: the START message of its
+ * requester comes through the link, once there is one. */
 #define MP_ENV_START "MP_START"
 /* In the environment of a process with a link to its zygote:
  * its pid:kind:fd:inode:fingerprint. */

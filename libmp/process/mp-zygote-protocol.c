@@ -68,12 +68,14 @@ write_body (int fd, const MpStart *start)
   body.codec = start->codec;
   body.flags = (start->data != NULL ? MP_START_HAS_DATA : 0) |
                (start->preparation != NULL ? MP_START_HAS_PREPARATION : 0) |
-               (start->env != NULL ? MP_START_HAS_ENVIRONMENT : 0);
+               (start->env != NULL ? MP_START_HAS_ENVIRONMENT : 0) |
+               (start->outlives ? MP_START_OUTLIVES : 0);
   body.data_length = start->data_length;
   body.preparation_length = start->preparation_length;
   body.fingerprint = start->fingerprint;
   body.n_argv = append_strings (tail, start->argv);
   body.n_env = append_strings (tail, start->env);
+  body.n_surroundings = append_strings (tail, start->surroundings);
 
   return write_all (fd, (const guint8 *) &body, sizeof body) &&
          write_all (fd, start->data, start->data_length) &&
@@ -160,9 +162,12 @@ parse_body (MpStart *start)
   if (body->flags & MP_START_HAS_ENVIRONMENT)
     {
       start->env = take_strings (&strings, end, body->n_env);
-      return start->env != NULL;
+      if (start->env == NULL)
+        return FALSE;
     }
-  return TRUE;
+  start->outlives = (body->flags & MP_START_OUTLIVES) != 0;
+  start->surroundings = take_strings (&strings, end, body->n_surroundings);
+  return start->surroundings != NULL;
 }
 
 gboolean
@@ -210,6 +215,7 @@ mp_start_clear (MpStart *start)
       munmap (start->map, start->map_length);
       g_free (start->argv);
       g_free (start->env);
+      g_free (start->surroundings);
     }
   memset (start, 0, sizeof *start);
 }

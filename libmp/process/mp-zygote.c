@@ -4,6 +4,7 @@
 #include "mp-zygote-private.h"
 
 #include "mp-child-private.h"
+#include "mp-pidfd-private.h"
 #include "mp-task-private.h"
 #include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
@@ -21,9 +22,10 @@
 #include <sys/wait.h>
 
 /* The zygote is one loop in one thread. It never waits for anybody: sockets do
- * not block, answers that do not fit are kept, an exec is reported by a pipe
- * that the loop watches. One event is taken at a time, so that nothing that an
- * event frees is still in hand. */
+ * not block, answers that do not fit are kept, the exec of a task is reported by a
+ * pipe that the loop watches. (It waits for the exec of a command, as posix_spawn()
+ * does: half of what a start costs is saved so.) One event is taken at a time, so that nothing that
+ * an event frees is still in hand. */
 
 typedef struct _Zygote Zygote;
 typedef struct _Requester Requester;
@@ -42,6 +44,9 @@ typedef struct
   WatchType type;
   gpointer owner;
 } Watch;
+
+/* How long what has lost its parent lives on. */
+#define FAREWELL_US (250 * 1000)
 
 /* Who may ask for processes: the process that started the zygote, and each
  * task process that the zygote forked. */
@@ -68,7 +73,8 @@ struct _Child
   int pidfd;
   int status_fd; /* -1: executed, or nothing to execute */
   gboolean group;
-  char *name; /* for messages */
+  gboolean outlives; /* its owner, and this process */
+  gint64 doomed_at;  /* when it is killed, for its owner is gone; 0: it is not */
   Watch exit_watch;
   Watch status_watch;
 };
@@ -77,11 +83,15 @@ struct _Zygote
 {
   MpZygoteKind kind;
   pid_t pid;
+  char **environment;
   int epoll_fd;
   int requester_pidfd;
   Watch death_watch;
   Requester *first;
   GPtrArray *children;
+  guint n_doomed;
+  char **spare_argv; /* NULL: nothing is executed ahead */
+  Child *spare;      /* waits for a task; NULL: none does */
 };
 
 static void
@@ -235,56 +245,102 @@ child_free (Zygote *zygote, Child *child)
 {
   unwatch_and_close (zygote, &child->pidfd);
   unwatch_and_close (zygote, &child->status_fd);
-  g_free (child->name);
   g_free (child);
 }
 
-/* @owner is gone: so is what it asked for. */
+/* @owner is gone: so is what it asked for, after a moment in which it can see that its
+ * parent has ended. A command does not look. */
 static void
 kill_children_of (Zygote *zygote, Requester *owner)
 {
+  gint64 doomed_at = g_get_monotonic_time () + FAREWELL_US;
+
   for (guint i = 0; i < zygote->children->len; i++)
     {
       Child *child = g_ptr_array_index (zygote->children, i);
 
-      if (child->owner == owner)
+      if (child->owner != owner)
+        continue;
+      child->owner = NULL;
+      if (child->outlives)
+        continue;
+      if (child->group)
         {
           child_signal (child, SIGKILL);
-          child->owner = NULL;
+          continue;
         }
+      child->doomed_at = doomed_at;
+      zygote->n_doomed++;
     }
+}
+
+/* Gives how many milliseconds there are until there is something to do, -1 for ever. */
+static int
+kill_doomed (Zygote *zygote)
+{
+  gint64 now;
+  gint64 next = G_MAXINT64;
+
+  if (zygote->n_doomed == 0)
+    return -1;
+  now = g_get_monotonic_time ();
+  for (guint i = 0; i < zygote->children->len; i++)
+    {
+      Child *child = g_ptr_array_index (zygote->children, i);
+
+      if (child->doomed_at == 0)
+        continue;
+      if (child->doomed_at > now)
+        {
+          next = MIN (next, child->doomed_at);
+          continue;
+        }
+      child_signal (child, SIGKILL);
+      child->doomed_at = 0;
+      zygote->n_doomed--;
+    }
+  return next == G_MAXINT64 ? -1 : (int) ((next - now) / 1000) + 1;
 }
 
 static G_NORETURN void
 zygote_leave (Zygote *zygote)
 {
   for (guint i = 0; i < zygote->children->len; i++)
-    child_signal (g_ptr_array_index (zygote->children, i), SIGKILL);
+    {
+      Child *child = g_ptr_array_index (zygote->children, i);
+
+      if (!child->outlives)
+        child_signal (child, SIGKILL);
+    }
   _exit (EXIT_SUCCESS);
 }
 
-/* The exec pipe had an end: at a successful exec, or with the errno of a failed one. */
 static void
-child_executed (Zygote *zygote, Child *child)
+tell_status (Zygote *zygote, Child *child, const MpChildStatus *status)
 {
-  g_autofree char *text = NULL;
-  int err = 0;
-  gssize length = TEMP_FAILURE_RETRY (read (child->status_fd, &err, sizeof err));
-
-  if (length < 0 && errno == EAGAIN)
-    return;
-  unwatch_and_close (zygote, &child->status_fd);
-  if (length != sizeof err)
+  if (status->code < 0)
     {
       send_started (zygote, child);
       return;
     }
-  if (err == ENOENT)
-    text = g_strdup_printf ("The command “%s” was not found", child->name);
-  else
-    text = g_strdup_printf ("The command “%s” cannot be run: %s", child->name, g_strerror (err));
-  send_failed (zygote, child->owner, child->id, mp_error_from_errno (err), text);
+  send_failed (zygote, child->owner, child->id, status->code, status->text);
   child->owner = NULL;
+}
+
+/* The exec pipe had an end: at a successful exec, or with why there was none. */
+static void
+child_executed (Zygote *zygote, Child *child)
+{
+  MpChildStatus status;
+  gssize length = TEMP_FAILURE_RETRY (read (child->status_fd, &status, sizeof status));
+
+  if (length < 0 && errno == EAGAIN)
+    return;
+  unwatch_and_close (zygote, &child->status_fd);
+  if (length != sizeof status)
+    status.code = -1;
+  status.text[sizeof status.text - 1] = '\0';
+  tell_status (zygote, child, &status);
 }
 
 static void
@@ -308,6 +364,10 @@ child_exited (Zygote *zygote, Child *child)
       requester_hang_up (zygote, child->link);
       g_free (child->link);
     }
+  if (zygote->spare == child)
+    zygote->spare = NULL;
+  if (child->doomed_at != 0)
+    zygote->n_doomed--;
   g_ptr_array_remove_fast (zygote->children, child);
   child_free (zygote, child);
 }
@@ -318,7 +378,8 @@ check_start (Zygote *zygote, const MpStart *start)
 {
   GError *error = NULL;
 
-  if (start->kind == MP_START_TASK && !mp_task_is_registered (start->task))
+  if (start->kind == MP_START_TASK && !mp_task_is_registered (start->task) &&
+      !mp_task_is_in_module (start->task))
     mp_task_set_error_unknown (start->task, &error);
   else if (start->kind != MP_START_TASK && start->argv[0] == NULL)
     error = g_error_new_literal (MP_ERROR, MP_ERROR_INVALID_ARGUMENT, "The command has no name");
@@ -337,13 +398,36 @@ has_one_thread (void)
 
 static const char *const self_argv[] = { "/proc/self/exe", NULL };
 
+/* In a function of its own, which has no variables that a child of vfork() could
+ * leave changed. */
+static G_NO_INLINE pid_t
+fork_child (const Zygote *zygote, const MpChild *setup, gboolean only_executed)
+{
+  sigset_t all, old;
+  pid_t pid;
+  int err;
+
+  /* A blocked signal waits even while it is ignored: none that is sent to the
+   * child before it has its own dispositions is lost. */
+  sigfillset (&all);
+  sigprocmask (SIG_SETMASK, &all, &old);
+  /* For what is only to be executed, nothing is copied. */
+  pid = only_executed ? vfork () : fork ();
+  if (pid == 0)
+    mp_child_main (setup);
+  err = errno;
+  environ = zygote->environment;
+  sigprocmask (SIG_SETMASK, &old, NULL);
+  errno = err;
+  return pid;
+}
+
 static gboolean
 zygote_fork (Zygote *zygote, Child *child, MpChild *setup, GError **error)
 {
   g_auto (MpFd) link_fd = -1;
   g_auto (MpFd) link_peer = -1;
   g_auto (MpFd) status_fd = -1;
-  sigset_t all, old;
   int pair[2];
 
   if (setup->start->kind != MP_START_COMMAND)
@@ -355,7 +439,7 @@ zygote_fork (Zygote *zygote, Child *child, MpChild *setup, GError **error)
       link_fd = pair[0];
       link_peer = pair[1];
     }
-  if (setup->start->kind != MP_START_TASK)
+  if (setup->start->kind == MP_START_EXEC_TASK)
     {
       if (pipe2 (pair, O_CLOEXEC | O_NONBLOCK) < 0)
         return mp_set_error_from_errno (error, errno, "Cannot make a pipe");
@@ -365,14 +449,7 @@ zygote_fork (Zygote *zygote, Child *child, MpChild *setup, GError **error)
   setup->link_fd = link_peer;
   setup->status_fd = status_fd;
 
-  /* A blocked signal waits even while it is ignored: none that is sent to the
-   * child before it has its own dispositions is lost. */
-  sigfillset (&all);
-  sigprocmask (SIG_SETMASK, &all, &old);
-  child->pid = fork ();
-  if (child->pid == 0)
-    mp_child_main (setup);
-  sigprocmask (SIG_SETMASK, &old, NULL);
+  child->pid = fork_child (zygote, setup, child->group);
   if (child->pid < 0)
     return mp_set_error_from_errno (error, errno, "Cannot fork");
   child->pidfd = pidfd_open (child->pid, 0);
@@ -389,14 +466,101 @@ zygote_fork (Zygote *zygote, Child *child, MpChild *setup, GError **error)
   return TRUE;
 }
 
+static Child *
+child_new (Requester *owner, guint64 id, const MpStart *start)
+{
+  Child *child = g_new0 (Child, 1);
+
+  child->owner = owner;
+  child->id = id;
+  child->pidfd = -1;
+  child->status_fd = -1;
+  child->group = start->kind == MP_START_COMMAND;
+  child->outlives = start->outlives;
+  return child;
+}
+
+/* @status: what is known of its program; what a pipe will tell otherwise */
+static void
+watch_child (Zygote *zygote, Child *child, const MpChildStatus *status)
+{
+  g_ptr_array_add (zygote->children, child);
+  watch_fd (zygote, child->pidfd, &child->exit_watch, WATCH_CHILD, child, EPOLLIN);
+  if (child->status_fd < 0)
+    tell_status (zygote, child, status);
+  else
+    watch_fd (zygote, child->status_fd, &child->status_watch, WATCH_STATUS, child, EPOLLIN);
+}
+
+/* An interpreter that cannot be forked is executed ahead, so that a start does not
+ * wait for it. One that fails is not tried again before the next start, which
+ * tells why. */
+static void
+execute_spare (Zygote *zygote)
+{
+  const MpStart start = { .kind = MP_START_EXEC_TASK, .argv = zygote->spare_argv };
+  MpChild setup = {
+    .parent = zygote->pid,
+    .kind = MP_ZYGOTE_HELPER,
+    .start = &start,
+    .body_fd = -1,
+    .cwd_fd = -1,
+    .std_fds = { -1, -1, -1 },
+  };
+  Child *child;
+
+  if (zygote->spare_argv == NULL || zygote->spare != NULL)
+    return;
+  child = child_new (NULL, 0, &start);
+  if (!zygote_fork (zygote, child, &setup, NULL))
+    {
+      child_free (zygote, child);
+      return;
+    }
+  zygote->spare = child;
+  watch_child (zygote, child, NULL);
+}
+
+/* Gives a task to the process that waits for one. It has the environment of the
+ * zygote: a task that is to have another gets a new process. */
+static gboolean
+start_spare (Zygote *zygote,
+             Requester *requester,
+             guint64 id,
+             const MpStart *start,
+             const GArray *fds)
+{
+  const MpZygoteMessage message = { .magic = MP_ZYGOTE_MAGIC, .type = MP_ZYGOTE_START };
+  Child *child = zygote->spare;
+
+  if (child == NULL || start->kind != MP_START_EXEC_TASK || start->env != NULL)
+    return FALSE;
+  zygote->spare = NULL;
+  if (mp_pidfd_has_ended (child->pidfd) || !mp_fd_send_message (child->link->socket_fd,
+                                                                &message,
+                                                                sizeof message,
+                                                                (const int *) (gpointer) fds->data,
+                                                                fds->len))
+    return FALSE;
+  child->owner = requester;
+  child->id = id;
+  child->outlives = start->outlives;
+  /* Otherwise that is said when it is executed. */
+  if (child->status_fd < 0)
+    send_started (zygote, child);
+  return TRUE;
+}
+
 static void
 start_child (Zygote *zygote, Requester *requester, guint64 id, MpStart *start, const GArray *fds)
 {
   g_autoptr (GError) error = check_start (zygote, start);
   const int *fd = (const int *) (gpointer) fds->data;
+  MpChildStatus status = { .code = -1 };
   MpChild setup = {
     .parent = zygote->pid,
-    .kind = zygote->kind,
+    /* As a helper it can start commands for its children. */
+    .kind = zygote->kind == MP_ZYGOTE_GJS ? MP_ZYGOTE_HELPER : zygote->kind,
     .start = start,
     .body_fd = fd[0],
     .cwd_fd = fd[1],
@@ -404,14 +568,11 @@ start_child (Zygote *zygote, Requester *requester, guint64 id, MpStart *start, c
     .fds = fd + MP_START_N_FDS,
     .n_fds = fds->len - MP_START_N_FDS,
   };
-  Child *child = g_new0 (Child, 1);
+  Child *child = child_new (requester, id, start);
 
-  child->owner = requester;
-  child->id = id;
-  child->pidfd = -1;
-  child->status_fd = -1;
-  child->group = start->kind == MP_START_COMMAND;
-  child->name = g_strdup (start->kind == MP_START_TASK ? start->task : start->argv[0]);
+  if (child->group)
+    setup.status = &status;
+
   if (error == NULL && start->kind == MP_START_TASK && !has_one_thread ())
     {
       start->kind = MP_START_EXEC_TASK;
@@ -429,12 +590,7 @@ start_child (Zygote *zygote, Requester *requester, guint64 id, MpStart *start, c
       return;
     }
 
-  g_ptr_array_add (zygote->children, child);
-  watch_fd (zygote, child->pidfd, &child->exit_watch, WATCH_CHILD, child, EPOLLIN);
-  if (child->status_fd >= 0)
-    watch_fd (zygote, child->status_fd, &child->status_watch, WATCH_STATUS, child, EPOLLIN);
-  else
-    send_started (zygote, child);
+  watch_child (zygote, child, &status);
 }
 
 static void
@@ -448,7 +604,11 @@ handle_start (Zygote *zygote, Requester *requester, guint64 id, const GArray *fd
   else if (!mp_start_from_memfd (&start, g_array_index (fds, int, 0), &error))
     send_failed (zygote, requester, id, error->code, error->message);
   else
-    start_child (zygote, requester, id, &start, fds);
+    {
+      if (!start_spare (zygote, requester, id, &start, fds))
+        start_child (zygote, requester, id, &start, fds);
+      execute_spare (zygote);
+    }
 }
 
 static void
@@ -527,16 +687,18 @@ bind_to_requester (Zygote *zygote, pid_t requester)
 }
 
 void
-mp_zygote_run (MpZygoteKind kind, int socket_fd, pid_t requester)
+mp_zygote_run (MpZygoteKind kind, int socket_fd, pid_t requester, char **spare_argv)
 {
-  Zygote zygote = { .kind = kind, .pid = getpid () };
+  Zygote zygote = { .kind = kind, .pid = getpid (), .spare_argv = spare_argv };
 
   signal (SIGINT, SIG_IGN);
   signal (SIGHUP, SIG_IGN);
   signal (SIGPIPE, SIG_IGN);
   prctl (PR_SET_NAME, "mp-zygote");
+  mp_child_note_signals ();
   fcntl (socket_fd, F_SETFD, FD_CLOEXEC);
 
+  zygote.environment = environ;
   zygote.epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
   if (zygote.epoll_fd < 0)
     g_error ("Cannot make an epoll instance: %s", g_strerror (errno));
@@ -545,12 +707,13 @@ mp_zygote_run (MpZygoteKind kind, int socket_fd, pid_t requester)
   zygote.first = requester_new (&zygote, socket_fd);
   send_simple (&zygote, zygote.first, MP_ZYGOTE_HELLO, MP_ZYGOTE_VERSION);
   send_simple (&zygote, zygote.first, MP_ZYGOTE_READY, 0);
+  execute_spare (&zygote);
 
   while (TRUE)
     {
       struct epoll_event event;
 
-      if (epoll_wait (zygote.epoll_fd, &event, 1, -1) == 1)
+      if (epoll_wait (zygote.epoll_fd, &event, 1, kill_doomed (&zygote)) == 1)
         handle_event (&zygote, &event);
     }
 }

@@ -9,12 +9,16 @@
 
 G_BEGIN_DECLS
 
-/* Looking again and again for some microseconds before one sleeps, for as long as
- * that has paid lately. Zeroes are a good start. Thread-safe. */
+/* Looking again and again for some microseconds before one sleeps, where that pays.
+ * Zeroes are a good start. Thread-safe. */
 typedef struct
 {
-  _Atomic uint32_t budget;
-  _Atomic uint32_t naps;
+  _Atomic uint32_t left; /* how many still sleep at once */
+  _Atomic uint32_t naps; /* how many will the next time that it does not pay */
+  _Atomic uint32_t slow; /* how often in a row it took so long that sleeping were better */
+  /* Only for mp_spin_yielding(), and set before: how many sleep at least for each
+   * microsecond that the processor was away in vain. */
+  uint32_t penalty;
 } MpSpin;
 
 typedef gboolean (*MpSpinFunc) (gpointer data);

@@ -7,60 +7,102 @@
 
 #include "../base/mp-micro-lock-private.h"
 
-/* Rounds of looking: some microseconds. */
-#define MAX_ROUNDS 400
-#define MIN_ROUNDS 16
-/* How often one that no longer pays is tried again. */
-#define AGAIN 32
+/* Who does not see in time what it waits for sleeps at once the next times: so many at
+ * first, and twice as many each time. One that sleeps takes so long to wake up that two who
+ * answer each other find to spinning only if one of them tries for longer and, as that is no
+ * good by itself, goes on for some times, until the other one tries as well. */
+#define USUAL_US 10
+#define TRIAL_US 30
+#define MAX_SLOW 64
+#define MIN_NAPS 4
+#define MAX_NAPS 512
+/* Between two looks at the clock. */
+#define ROUNDS 32
 
 /* Times that the processor is given away, and how long that may take. If it takes
  * longer, others use it than those for whom one waits, and it is better to sleep: that
  * is what the next ones do, so many at first, and twice as many each time. */
 #define MAX_YIELDS 16
 #define YIELDS_US 200
-#define MIN_NAPS 32
-#define MAX_NAPS 4096
+#define MIN_YIELD_NAPS 32
+#define MAX_YIELD_NAPS 4096
+#define MAX_LATE_US 100000
+
+static gboolean
+look_for_a_while (MpSpinFunc is_over, gpointer data)
+{
+  for (int i = 0; i < ROUNDS; i++)
+    {
+      mp_micro_lock_relax ();
+      if (is_over (data))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* So many microseconds, or 0 if it was over at once; -1: not in time. */
+static gint64
+look_until (gint64 limit, MpSpinFunc is_over, gpointer data)
+{
+  gint64 start, took = 0;
+
+  if (look_for_a_while (is_over, data))
+    return 0;
+  start = g_get_monotonic_time ();
+  while (took < limit)
+    {
+      if (look_for_a_while (is_over, data))
+        return g_get_monotonic_time () - start;
+      took = g_get_monotonic_time () - start;
+    }
+  return -1;
+}
 
 gboolean
 mp_spin (MpSpin *self, MpSpinFunc is_over, gpointer data)
 {
-  uint32_t budget = MAX (atomic_load_explicit (&self->budget, memory_order_relaxed), MIN_ROUNDS);
-  uint32_t limit = budget;
+  uint32_t left = atomic_load_explicit (&self->left, memory_order_relaxed);
+  uint32_t naps = atomic_load_explicit (&self->naps, memory_order_relaxed);
+  uint32_t slow = atomic_load_explicit (&self->slow, memory_order_relaxed);
+  gint64 took;
 
   if (!mp_micro_lock_may_spin ())
     return FALSE;
-  if (budget == MIN_ROUNDS &&
-      atomic_fetch_add_explicit (&self->naps, 1, memory_order_relaxed) % AGAIN == 0)
-    limit = MAX_ROUNDS;
-  for (uint32_t i = 0; i < limit; i++)
+  if (left > 0)
     {
-      mp_micro_lock_relax ();
-      if (is_over (data))
-        {
-          atomic_store_explicit (&self->budget,
-                                 MIN (MAX (budget, 2 * i) + MIN_ROUNDS, MAX_ROUNDS),
-                                 memory_order_relaxed);
-          return TRUE;
-        }
+      atomic_store_explicit (&self->left, left - 1, memory_order_relaxed);
+      return FALSE;
     }
-  atomic_store_explicit (&self->budget,
-                         MAX (budget - budget / 4, MIN_ROUNDS),
-                         memory_order_relaxed);
-  return FALSE;
+  took = look_until (slow > 0 ? TRIAL_US : USUAL_US, is_over, data);
+  if (took >= 0 && took <= USUAL_US)
+    {
+      slow = 0;
+      naps = naps > 0 ? naps - 1 : 0;
+    }
+  else if (took > 0 && slow < MAX_SLOW)
+    slow++;
+  else
+    {
+      slow = 1;
+      naps = CLAMP (2 * naps, MIN_NAPS, MAX_NAPS);
+      atomic_store_explicit (&self->left, naps, memory_order_relaxed);
+    }
+  atomic_store_explicit (&self->slow, slow, memory_order_relaxed);
+  atomic_store_explicit (&self->naps, naps, memory_order_relaxed);
+  return took >= 0;
 }
 
 gboolean
 mp_spin_yielding (MpSpin *self, MpSpinFunc is_over, gpointer data)
 {
-  /* Here the budget is how many still sleep. */
-  uint32_t left = atomic_load_explicit (&self->budget, memory_order_relaxed);
+  uint32_t left = atomic_load_explicit (&self->left, memory_order_relaxed);
   uint32_t naps = atomic_load_explicit (&self->naps, memory_order_relaxed);
   gboolean over = FALSE, in_time;
-  gint64 end;
+  gint64 end, late;
 
   if (left > 0)
     {
-      atomic_store_explicit (&self->budget, left - 1, memory_order_relaxed);
+      atomic_store_explicit (&self->left, left - 1, memory_order_relaxed);
       return FALSE;
     }
   end = g_get_monotonic_time () + YIELDS_US;
@@ -69,10 +111,13 @@ mp_spin_yielding (MpSpin *self, MpSpinFunc is_over, gpointer data)
       sched_yield ();
       over = is_over (data);
     }
-  in_time = over && g_get_monotonic_time () < end;
-  naps = in_time ? naps / 2 : CLAMP (2 * naps, MIN_NAPS, MAX_NAPS);
+  late = g_get_monotonic_time () - end;
+  in_time = over && late < 0;
+  naps = in_time ? naps / 2 : CLAMP (2 * naps, MIN_YIELD_NAPS, MAX_YIELD_NAPS);
   atomic_store_explicit (&self->naps, naps, memory_order_relaxed);
   if (!in_time)
-    atomic_store_explicit (&self->budget, naps, memory_order_relaxed);
+    atomic_store_explicit (&self->left,
+                           (uint32_t) MAX (naps, self->penalty * CLAMP (late, 0, MAX_LATE_US)),
+                           memory_order_relaxed);
   return over;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -163,6 +164,111 @@ task_gate (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
   return g_variant_new_string ("through");
 }
 
+static void
+say (const char *fifo)
+{
+  int fd = open (fifo, O_WRONLY | O_CLOEXEC);
+
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_cmpint (write (fd, "x", 1), ==, 1);
+  close (fd);
+}
+
+/* Says that it is there, ends when it is asked to, and says so. */
+static GVariant *
+task_cooperate (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  GPollFD fd;
+  const char *in;
+
+  g_variant_get (argument, "(^&ay^&ay)", &in, NULL);
+  g_assert_true (g_cancellable_make_pollfd (mp_task_get_cancellable (task), &fd));
+  say (in);
+  g_poll (&fd, 1, -1);
+  g_cancellable_release_fd (mp_task_get_cancellable (task));
+  say (in);
+  g_cancellable_set_error_if_cancelled (mp_task_get_cancellable (task), error);
+  return NULL;
+}
+
+/* Says that it is there, and does not heed SIGTERM. */
+static GVariant *
+task_deaf (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  const char *in;
+
+  g_variant_get (argument, "(^&ay^&ay)", &in, NULL);
+  signal (SIGTERM, SIG_IGN);
+  say (in);
+  return task_hang (task, argument, user_data, error);
+}
+
+/* Fails at its first attempts, as many as the argument says. */
+static GVariant *
+task_flaky (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  if (mp_task_get_attempt (task) < g_variant_get_uint32 (argument))
+    {
+      g_set_error (error, G_IO_ERROR, G_IO_ERROR_BUSY, "Attempt %u", mp_task_get_attempt (task));
+      return NULL;
+    }
+  return g_variant_new_uint32 (mp_task_get_attempt (task));
+}
+
+/* Hangs if the argument is not 0. */
+static GVariant *
+task_doze (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  return g_variant_get_uint32 (argument) == 0 ? g_variant_new_boolean (TRUE)
+                                              : task_hang (task, argument, user_data, error);
+}
+
+/* Appends a byte to a file. */
+static GVariant *
+task_append (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  const char *path;
+  guint8 byte;
+  int fd;
+
+  g_variant_get (argument, "(^&ayy)", &path, &byte);
+  fd = open (path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_cmpint (write (fd, &byte, 1), ==, 1);
+  close (fd);
+  return g_variant_new_byte (byte);
+}
+
+/* Takes memory, as many MiB as the argument says, and keeps it; the second part
+ * of the argument is whether to stay. */
+static GVariant *
+task_grab (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  static GSList *grabbed;
+  guint mebibytes;
+  gboolean stay;
+  guint8 *memory;
+
+  g_variant_get (argument, "(ub)", &mebibytes, &stay);
+  memory = g_malloc (mebibytes * 1024 * 1024);
+  memset (memory, 'g', mebibytes * 1024 * 1024);
+  if (stay)
+    return task_hang (task, argument, user_data, error);
+  grabbed = g_slist_prepend (grabbed, memory);
+  return g_variant_new_int32 (getpid ());
+}
+
+static GVariant *
+task_burn (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  struct rlimit limit = { 1, 2 };
+
+  g_assert_no_errno (setrlimit (RLIMIT_CPU, &limit));
+  while (mp_task_get_name (task) != NULL)
+    ;
+  return NULL;
+}
+
 static GVariant *
 task_progress (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
 {
@@ -188,12 +294,14 @@ pool_tasks_init (int *argc, char ***argv)
     const char *name;
     MpTaskFunc func;
   } tasks[] = {
-    { "square", task_square },     { "echo", task_echo },   { "add", task_add },
-    { "pid", task_pid },           { "picky", task_picky }, { "silent", task_silent },
-    { "scribble", task_scribble }, { "exit", task_exit },   { "die", task_die },
-    { "stubborn", task_stubborn }, { "hang", task_hang },   { "touch", task_touch },
-    { "big", task_big },           { "gate", task_gate },   { "progress", task_progress },
-    { "describe", task_describe },
+    { "square", task_square },     { "echo", task_echo },           { "add", task_add },
+    { "pid", task_pid },           { "picky", task_picky },         { "silent", task_silent },
+    { "scribble", task_scribble }, { "exit", task_exit },           { "die", task_die },
+    { "stubborn", task_stubborn }, { "hang", task_hang },           { "touch", task_touch },
+    { "big", task_big },           { "gate", task_gate },           { "progress", task_progress },
+    { "describe", task_describe }, { "cooperate", task_cooperate }, { "deaf", task_deaf },
+    { "flaky", task_flaky },       { "append", task_append },       { "grab", task_grab },
+    { "burn", task_burn },         { "doze", task_doze },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (tasks); i++)
@@ -220,6 +328,21 @@ pool_new_full (guint n_workers, guint max_tasks_per_worker, guint max_attempts)
                                  max_attempts,
                                  NULL);
 
+  g_assert_no_error (error);
+  return pool;
+}
+
+MpPool *
+pool_new_with (const char *property, ...)
+{
+  g_autoptr (GError) error = NULL;
+  MpPool *pool;
+  va_list rest;
+
+  va_start (rest, property);
+  pool = MP_POOL (g_object_new_valist (MP_TYPE_POOL, property, rest));
+  va_end (rest);
+  g_initable_init (G_INITABLE (pool), NULL, &error);
   g_assert_no_error (error);
   return pool;
 }

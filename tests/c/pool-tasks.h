@@ -15,6 +15,8 @@ void pool_tasks_init (int *argc, char ***argv);
 
 /* A native pool. */
 MpPool *pool_new (guint n_workers);
+/* With the properties that are named, whose context is the default one. */
+MpPool *pool_new_with (const char *property, ...) G_GNUC_NULL_TERMINATED;
 MpPool *pool_new_full (guint n_workers, guint max_tasks_per_worker, guint max_attempts);
 
 /* Closes or terminates, joins, drops. */

@@ -6,11 +6,15 @@
 #include <errno.h>
 #include <glib-unix.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int
@@ -89,6 +93,36 @@ report_mask (int fd)
   dprintf (fd, "%d\n", n);
 }
 
+static void
+report_surroundings (int fd)
+{
+  struct rlimit files;
+  cpu_set_t cpus;
+  mode_t mask = umask (0);
+
+  getrlimit (RLIMIT_NOFILE, &files);
+  sched_getaffinity (0, sizeof cpus, &cpus);
+  dprintf (fd,
+           "%03o %d %d %d %d\n",
+           mask,
+           getpriority (PRIO_PROCESS, 0),
+           (int) files.rlim_cur,
+           CPU_COUNT (&cpus),
+           CPU_ISSET (0, &cpus) != 0);
+}
+
+/* To each of the streams, and to the pipe what came from the input. */
+static void
+report_out (int fd)
+{
+  char text[64] = "";
+  gssize length = read (0, text, sizeof text - 1);
+
+  printf ("to the output\n");
+  fprintf (stderr, "to the errors\n");
+  dprintf (fd, "%s\n", length > 0 ? text : "(nothing)");
+}
+
 static GVariant *
 report_task (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
 {
@@ -111,6 +145,10 @@ report_task (MpTask *task, GVariant *argument, gpointer user_data, GError **erro
     report_stdin (fd);
   else if (g_str_equal (what, "mask"))
     report_mask (fd);
+  else if (g_str_equal (what, "surroundings"))
+    report_surroundings (fd);
+  else if (g_str_equal (what, "out"))
+    report_out (fd);
   else
     dprintf (fd, "%s\n", what);
   return NULL;
@@ -131,6 +169,34 @@ parent_task (MpTask *task, GVariant *argument, gpointer user_data, GError **erro
   if (!mp_process_start (process, NULL, error))
     return NULL;
   pause_for_ever ();
+}
+
+/* Has ever more memory: two megabytes at a time, until there is as much as it is told. */
+static GVariant *
+eat_task (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  const gsize piece = 2 * 1024 * 1024;
+
+  for (gint64 eaten = 0; eaten < g_variant_get_int64 (argument); eaten += piece)
+    {
+      char *memory = mmap (NULL, piece, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+      if (memory == MAP_FAILED)
+        exit (3);
+      memset (memory, 1, piece);
+      g_thread_yield ();
+    }
+  if (first_fd (task) >= 0)
+    dprintf (first_fd (task), "%d\n", getpid ());
+  pause_for_ever ();
+}
+
+static GVariant *
+spin_task (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  while (TRUE)
+    ;
+  return NULL;
 }
 
 /* Acquires a lock of its parent's, adds to a value, says so with an event, and never ends. */
@@ -167,6 +233,8 @@ test_tasks_register (void)
   mp_task_register ("report", report_task, NULL, NULL);
   mp_task_register ("parent", parent_task, NULL, NULL);
   mp_task_register ("hold", hold_task, NULL, NULL);
+  mp_task_register ("eat", eat_task, NULL, NULL);
+  mp_task_register ("spin", spin_task, NULL, NULL);
 }
 
 MpProcess *

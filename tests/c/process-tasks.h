@@ -19,11 +19,14 @@ G_BEGIN_DECLS
  *   signal (i)     kills itself
  *   pause ()       writes its pid to its first descriptor if there is one, and waits
  *   report (s)     writes what is asked for to its first descriptor: cwd, pid,
- *                  fds, argument, env NAME, stdin, mask, threads
+ *                  fds, argument, env NAME, stdin, mask, surroundings, out
  *   parent (s)     starts a task (empty name: a shell) that pauses, with its
  *                  own first descriptor, then pauses itself
  *   hold (av)      acquires a lock, adds 5 to a value, sets an event, all given by
- *                  their handles, and pauses */
+ *                  their handles, and pauses
+ *   eat (x)        takes so many bytes of memory, writes its pid as pause does, and
+ *                  waits; exit code 3 if there are no more
+ *   spin ()        never ends, and is never idle */
 void test_tasks_register (void);
 
 /* Starts a task with a pipe as its descriptor; *@fd is our end of it. */

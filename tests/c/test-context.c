@@ -143,7 +143,9 @@ test_broken (void)
   g_autoptr (MpContext) context = mp_context_new (MP_START_METHOD_FORKSERVER, MP_RUNTIME_PYTHON);
   g_autoptr (MpContext) helper = mp_context_new (MP_START_METHOD_FORKSERVER, MP_RUNTIME_COMMAND);
   g_autoptr (MpContext) fork = mp_context_new (MP_START_METHOD_FORK, MP_RUNTIME_PYTHON);
+  g_autoptr (MpContext) gjs = mp_context_new (MP_START_METHOD_FORKSERVER, MP_RUNTIME_GJS);
   const char *missing[] = { "/no/such/python", NULL };
+  const char *missing_gjs[] = { "/no/such/gjs", NULL };
   const char *ends[] = { "false", NULL };
   g_autofree char *libexecdir = g_strdup (g_getenv ("MP_LIBEXECDIR"));
 
@@ -153,7 +155,13 @@ test_broken (void)
   assert_warm_up_fails (context, MP_ERROR_NOT_FOUND, "/no/such/python");
   mp_context_set_interpreter (context, ends);
   assert_warm_up_fails (context, MP_ERROR_FAILED, "exit code 1");
+  assert_warm_up_fails (context, MP_ERROR_FAILED, "python3-gi");
   assert_warm_up_fails (fork, MP_ERROR_NOT_SUPPORTED, "fork");
+
+  mp_context_set_interpreter (gjs, missing_gjs);
+  assert_warm_up_fails (gjs, MP_ERROR_NOT_FOUND, "install the package gjs");
+  mp_context_set_interpreter (context, missing);
+  assert_warm_up_fails (context, MP_ERROR_NOT_FOUND, "install the package python3");
 
   g_setenv ("MP_LIBEXECDIR", "/no/such/directory", TRUE);
   assert_warm_up_fails (helper, MP_ERROR_NOT_FOUND, "/no/such/directory/mp-helper");

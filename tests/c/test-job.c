@@ -13,8 +13,8 @@ test_states (void)
   MpPool *pool = pool_new (1);
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
-  g_autoptr (MpJob) first = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
-  g_autoptr (MpJob) second = mp_pool_submit (pool, "square", g_variant_new_int64 (5), &error);
+  g_autoptr (MpJob) first = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
+  g_autoptr (MpJob) second = mp_pool_submit (pool, "square", g_variant_new_int64 (5), NULL, &error);
   g_autoptr (GVariant) result = NULL;
 
   g_test_summary ("Queued, running, succeeded; results only of what is finished.");
@@ -56,8 +56,9 @@ test_cancel_queued (void)
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
   g_autofree char *path = g_strdup_printf ("%s/mp-never-%d", g_get_tmp_dir (), getpid ());
-  g_autoptr (MpJob) first = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
-  g_autoptr (MpJob) never = mp_pool_submit (pool, "touch", g_variant_new_bytestring (path), &error);
+  g_autoptr (MpJob) first = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
+  g_autoptr (MpJob) never =
+    mp_pool_submit (pool, "touch", g_variant_new_bytestring (path), NULL, &error);
   g_autoptr (GVariant) after = NULL;
 
   g_test_summary ("What is cancelled while it is queued never runs.");
@@ -82,8 +83,8 @@ test_cancel_running (void)
   MpPool *pool = pool_new (1);
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
-  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
-  g_autoptr (MpJob) next = mp_pool_submit (pool, "pid", NULL, &error);
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
+  g_autoptr (MpJob) next = mp_pool_submit (pool, "pid", NULL, NULL, &error);
   g_autoptr (GVariant) result = NULL;
   gsize n_pids;
   g_autofree int *pids = mp_pool_get_worker_pids (pool, &n_pids);
@@ -104,15 +105,16 @@ test_cancel_running (void)
 static void
 test_cancel_race (void)
 {
-  MpPool *pool = pool_new (2);
+  MpPool *pool = pool_new_with ("n-workers", 2, "cancel-grace", (gint64) 0, NULL);
 
   g_test_summary ("Cancelling one job never harms another.");
   for (guint i = 0; i < 150; i++)
     {
       g_autoptr (GError) error = NULL;
       g_autoptr (MpJob) victim =
-        mp_pool_submit_map (pool, "square", pool_numbers (i % 40), 1, &error);
-      g_autoptr (MpJob) other = mp_pool_submit_map (pool, "square", pool_numbers (40), 1, &error);
+        mp_pool_submit_map (pool, "square", pool_numbers (i % 40), 1, NULL, &error);
+      g_autoptr (MpJob) other =
+        mp_pool_submit_map (pool, "square", pool_numbers (40), 1, NULL, &error);
       g_autoptr (GVariant) results = NULL;
 
       if (i % 3 == 0)
@@ -151,7 +153,7 @@ test_progress (void)
   MpPool *pool = pool_new (1);
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
-  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
   gboolean half = FALSE;
   gboolean completed = FALSE;
   guint n_done = 0;
@@ -204,7 +206,7 @@ test_async (void)
 {
   MpPool *pool = pool_new (2);
   g_autoptr (GError) error = NULL;
-  g_autoptr (MpJob) job = mp_pool_submit (pool, "square", g_variant_new_int64 (6), &error);
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "square", g_variant_new_int64 (6), NULL, &error);
   g_autoptr (GVariant) one = NULL;
   g_autoptr (GVariant) many = NULL;
   Call calls[4] = { { NULL } };
@@ -277,7 +279,7 @@ test_async_cancel (void)
   GAsyncResult *results[4] = { NULL };
 
   g_test_summary ("A cancelled wait leaves the job alone; a cancelled call gives it up.");
-  job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
+  job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
   pool_gate_wait (gate, 1);
   mp_job_wait_async (job, cancellable, call_done, &calls[0]);
   mp_job_next_async (job, cancellable, call_done, &calls[1]);
@@ -317,7 +319,7 @@ test_next_async (void)
 {
   MpPool *pool = pool_new (1);
   g_autoptr (GError) error = NULL;
-  g_autoptr (MpJob) job = mp_pool_imap (pool, "square", pool_numbers (3), 1, &error);
+  g_autoptr (MpJob) job = mp_pool_imap (pool, "square", pool_numbers (3), 1, NULL, &error);
 
   g_test_summary ("A result that nobody fetched goes back, in its place.");
   for (gint64 i = 0; i < 3; i++)
@@ -361,7 +363,7 @@ test_next_cancelled (void)
 {
   MpPool *pool = pool_new (1);
   g_autoptr (GError) error = NULL;
-  g_autoptr (MpJob) job = mp_pool_imap (pool, "square", pool_numbers (1), 1, &error);
+  g_autoptr (MpJob) job = mp_pool_imap (pool, "square", pool_numbers (1), 1, NULL, &error);
   g_autoptr (MpJob) stuck = NULL;
   g_autoptr (GVariant) value = NULL;
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
@@ -379,7 +381,7 @@ test_next_cancelled (void)
   g_assert_error (error, MP_ERROR, MP_ERROR_NOT_FOUND);
   g_clear_error (&error);
 
-  stuck = mp_pool_imap (pool, "hang", pool_numbers (10), 1, &error);
+  stuck = mp_pool_imap (pool, "hang", pool_numbers (10), 1, NULL, &error);
   mp_job_cancel (stuck);
   for (guint i = 0; i < 2; i++)
     {
@@ -402,7 +404,8 @@ test_take_finished (void)
   g_assert_null (mp_pool_take_finished (pool, 1000));
   for (guint i = 0; i < 100; i++)
     {
-      g_autoptr (MpJob) job = mp_pool_submit (pool, "square", g_variant_new_int64 (i), &error);
+      g_autoptr (MpJob) job =
+        mp_pool_submit (pool, "square", g_variant_new_int64 (i), NULL, &error);
 
       if (i % 2 == 0)
         g_assert_true (mp_job_wait (job, -1, NULL, &error));
@@ -435,8 +438,8 @@ test_kept_and_dropped (void)
 {
   MpPool *pool = pool_new (1);
   g_autoptr (GError) error = NULL;
-  MpJob *job = mp_pool_submit (pool, "hang", NULL, &error);
-  MpJob *done = mp_pool_submit_map (pool, "square", pool_numbers (0), 0, &error);
+  MpJob *job = mp_pool_submit (pool, "hang", NULL, NULL, &error);
+  MpJob *done = mp_pool_submit_map (pool, "square", pool_numbers (0), 0, NULL, &error);
 
   g_test_summary ("Jobs that were kept for somebody go with the pool.");
   mp_job_set_notify (job, TRUE);
@@ -461,7 +464,7 @@ iterate_context (gpointer data)
   gboolean completed = FALSE;
 
   g_main_context_push_thread_default (context);
-  job = mp_pool_submit (all[1], "square", g_variant_new_int64 (2), NULL);
+  job = mp_pool_submit (all[1], "square", g_variant_new_int64 (2), NULL, NULL);
   g_signal_connect (job, "completed", G_CALLBACK (set_flag), &completed);
   while (!completed)
     g_main_context_iteration (context, TRUE);
@@ -488,8 +491,9 @@ test_flood (void)
   const guint n = 1000 * 1000;
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
-  g_autoptr (MpJob) blocker = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
-  g_autoptr (MpJob) flood = mp_pool_submit_map (pool, "square", pool_numbers (n), 1, &error);
+  g_autoptr (MpJob) blocker =
+    mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
+  g_autoptr (MpJob) flood = mp_pool_submit_map (pool, "square", pool_numbers (n), 1, NULL, &error);
   g_autoptr (MpJob) last = NULL;
   g_autoptr (GVariant) results = NULL;
   gint64 start;
@@ -501,7 +505,7 @@ test_flood (void)
   for (guint i = 0; i < 1000; i++)
     {
       g_clear_object (&last);
-      last = mp_pool_submit (pool, "square", g_variant_new_int64 (i), &error);
+      last = mp_pool_submit (pool, "square", g_variant_new_int64 (i), NULL, &error);
     }
   g_assert_no_error (error);
   g_assert_cmpint (g_get_monotonic_time () - start, <, 2 * G_USEC_PER_SEC);

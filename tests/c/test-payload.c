@@ -50,18 +50,24 @@ test_floating (void)
 static void
 test_others (void)
 {
+  g_autoptr (GBytes) empty = g_bytes_new (NULL, 0);
+  g_autoptr (GVariant) nothing = NULL;
   g_autoptr (GVariant) raw = mp_payload_to_variant ((const guint8 *) "abc", 3, MP_CODEC_RAW, NULL);
   g_autoptr (GVariant) none = mp_payload_to_variant (NULL, 0, MP_CODEC_RAW, NULL);
   g_autoptr (GVariant) json =
     mp_payload_to_variant ((const guint8 *) "[1]", 3, MP_CODEC_JSON, NULL);
+  g_autoptr (GVariant) no_json = mp_payload_to_variant (NULL, 0, MP_CODEC_JSON, NULL);
   g_autoptr (GError) error = NULL;
 
   g_test_summary ("Raw bytes become ay, JSON becomes s, a pickle nothing");
+  nothing = mp_payload_bytes_to_variant (empty, MP_CODEC_JSON, NULL);
+  g_assert_cmpstr (g_variant_get_string (nothing, NULL), ==, "");
   g_assert_cmpstr (g_variant_get_type_string (raw), ==, "ay");
   g_assert_cmpuint (g_variant_n_children (raw), ==, 3);
   g_assert_cmpstr (g_variant_get_type_string (none), ==, "ay");
   g_assert_cmpuint (g_variant_n_children (none), ==, 0);
   g_assert_cmpstr (g_variant_get_string (json, NULL), ==, "[1]");
+  g_assert_cmpstr (g_variant_get_string (no_json, NULL), ==, "");
   g_assert_null (mp_payload_to_variant ((const guint8 *) "N.", 2, MP_CODEC_PICKLE, &error));
   g_assert_error (error, MP_ERROR, MP_ERROR_NOT_SUPPORTED);
 }

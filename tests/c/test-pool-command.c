@@ -230,7 +230,7 @@ run_and_end (gboolean cancel)
     g_strdup_printf ("exec 9>/proc/%d/fd/%d; echo $$ >&9; sh -c 'echo $$ >&9; sleep 1000'; :",
                      getpid (),
                      ends[1]);
-  job = mp_pool_submit (pool, "mp.command", shell (script), &error);
+  job = mp_pool_submit (pool, "mp.command", shell (script), NULL, &error);
   g_assert_no_error (error);
   command = read_pid (ends[0]);
   child = read_pid (ends[0]);

@@ -242,9 +242,9 @@ static void
 test_claims (void)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (MpClaims) pool = mp_claims_new (3, 16, &error);
+  g_autoptr (MpClaims) pool = mp_claims_new (3, 8, 16, &error);
   g_autoptr (MpClaims) worker = NULL;
-  MpClaim claim = { 7, 5, 99 };
+  MpClaim claim = { 7, 5, 99, 11 };
   MpClaim read;
   guint who = 100;
 
@@ -252,7 +252,7 @@ test_claims (void)
   g_assert_no_error (error);
   worker = mp_claims_new_from_fd (mp_claims_get_fd (pool), &error);
   g_assert_no_error (error);
-  g_assert_cmpuint (mp_claims_get_n_workers (worker), ==, 3);
+  g_assert_cmpuint (mp_claims_get_max_workers (worker), ==, 8);
   g_assert_cmpuint (mp_claims_get_n_slots (worker), ==, 16);
 
   g_assert_false (mp_claims_read (pool, 2, &read));
@@ -260,6 +260,7 @@ test_claims (void)
   g_assert_true (mp_claims_read (pool, 2, &read));
   g_assert_cmpuint (read.seq, ==, 7);
   g_assert_cmpuint (read.task_id, ==, 99);
+  g_assert_cmpint (read.began, ==, 11);
   mp_claims_release (worker, 2);
   g_assert_false (mp_claims_read (pool, 2, &read));
 
@@ -269,12 +270,22 @@ test_claims (void)
   g_assert_false (mp_claims_begin (worker, 2, 5));
   g_assert_cmpint (mp_claims_cancel (pool, 5, &who), ==, MP_CLAIMS_CANCEL_LATE);
 
-  /* While it runs: it does not end. */
+  /* While it runs: it is asked to end, and may. */
   mp_claims_queue (pool, 5);
   g_assert_true (mp_claims_begin (worker, 2, 5));
   g_assert_true (mp_claims_is_running (pool, 5));
-  g_assert_cmpint (mp_claims_cancel (pool, 5, &who), ==, MP_CLAIMS_CANCEL_DOOMED);
+  g_assert_false (mp_claims_is_asked (worker, 5));
+  g_assert_cmpint (mp_claims_cancel (pool, 5, &who), ==, MP_CLAIMS_CANCEL_ASKED);
   g_assert_cmpuint (who, ==, 2);
+  g_assert_true (mp_claims_is_asked (worker, 5));
+  g_assert_true (mp_claims_finish (worker, 2, 5));
+  g_assert_false (mp_claims_doom (pool, 5, 2));
+
+  /* Or it does not, and does not go on after it either. */
+  mp_claims_queue (pool, 5);
+  g_assert_true (mp_claims_begin (worker, 2, 5));
+  g_assert_cmpint (mp_claims_cancel (pool, 5, &who), ==, MP_CLAIMS_CANCEL_ASKED);
+  g_assert_true (mp_claims_doom (pool, 5, 2));
   g_assert_false (mp_claims_finish (worker, 2, 5));
 
   /* When it is done it is too late. */
@@ -283,11 +294,22 @@ test_claims (void)
   g_assert_true (mp_claims_finish (worker, 2, 5));
   g_assert_cmpint (mp_claims_cancel (pool, 5, &who), ==, MP_CLAIMS_CANCEL_LATE);
 
-  g_assert_false (mp_claims_is_attached (pool, 1));
-  mp_claims_attach (worker, 1);
-  g_assert_true (mp_claims_is_attached (pool, 1));
+  g_assert_cmpuint (mp_claims_get_attached (pool, 1), ==, 0);
+  g_assert_true (mp_claims_attach (worker, 1, 17));
+  g_assert_false (mp_claims_attach (worker, 1, 18));
+  g_assert_cmpuint (mp_claims_get_attached (pool, 1), ==, 17);
   mp_claims_reset (pool, 1);
-  g_assert_false (mp_claims_is_attached (pool, 1));
+  g_assert_cmpuint (mp_claims_get_attached (pool, 1), ==, 0);
+
+  /* There is room for more workers. */
+  g_assert_true (mp_claims_allocate (pool, 8, &error));
+  mp_claims_take (worker, 7, &claim);
+  g_assert_true (mp_claims_read (pool, 7, &read));
+
+  g_assert_false (mp_claims_take_leave (worker));
+  mp_claims_dismiss (pool, 1);
+  g_assert_true (mp_claims_take_leave (worker));
+  g_assert_false (mp_claims_take_leave (worker));
 }
 
 static void

@@ -28,7 +28,7 @@ test_killed (void)
   MpPool *pool = pool_new (2);
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
-  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
   g_autofree char *named = NULL;
   g_autofree int *pids = NULL;
   gsize n_pids;
@@ -111,7 +111,7 @@ test_map_survives (void)
   g_variant_builder_init (&items, G_VARIANT_TYPE ("av"));
   for (guint i = 0; i < 30; i++)
     g_variant_builder_add (&items, "v", g_variant_new_int32 (i % 10 == 5 ? SIGSEGV : 0));
-  job = mp_pool_imap (pool, "die", g_variant_builder_end (&items), 1, &error);
+  job = mp_pool_imap (pool, "die", g_variant_builder_end (&items), 1, NULL, &error);
   g_assert_no_error (error);
   for (guint i = 0; i < 30; i++)
     {
@@ -195,7 +195,13 @@ typedef struct
 } Exits;
 
 static void
-count_exit (MpPool *pool, int pid, int exit_code, gpointer user_data)
+count_exit (MpPool *pool,
+            int pid,
+            int exit_code,
+            const char *limit,
+            guint64 job_id,
+            const char *function,
+            gpointer user_data)
 {
   Exits *exits = user_data;
 
@@ -255,7 +261,7 @@ test_zygote_killed (void)
   int zygote = mp_context_get_zygote_pid (mp_pool_get_context (pool));
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
-  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
 
   g_test_summary ("The end of the zygote is the end of all workers, and not of the pool.");
   g_assert_cmpint (zygote, >, 0);
@@ -281,11 +287,37 @@ test_no_worker (void)
 }
 
 static void
+test_early_ends (void)
+{
+  g_autoptr (MpContext) context = mp_context_new (MP_START_METHOD_FORKSERVER, MP_RUNTIME_NATIVE);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (MpJob) job = NULL;
+  MpPool *pool;
+
+  g_test_summary ("Workers that all end before they take a task break the pool, with the reason.");
+  mp_context_set_limit (context, MP_LIMIT_FILES, 4);
+  pool = mp_pool_new (context, 2, &error);
+  g_assert_no_error (error);
+  job = mp_pool_submit (pool, "square", g_variant_new_int64 (2), NULL, &error);
+  if (job != NULL)
+    {
+      g_assert_true (mp_job_wait (job, -1, NULL, &error));
+      g_assert_null (mp_job_get_result (job, &error));
+    }
+  g_assert_error (error, MP_ERROR, MP_ERROR_PROCESS_DIED);
+  g_test_message ("%s", error->message);
+  g_assert_nonnull (strstr (error->message, "before they take a task"));
+  g_assert_nonnull (strstr (error->message, "a limit on open files of 4"));
+  g_assert_true (mp_pool_get_broken (pool));
+  g_object_unref (pool);
+}
+
+static void
 test_hostile (void)
 {
   MpPool *pool = pool_new (2);
   g_autoptr (GError) error = NULL;
-  g_autoptr (MpJob) job = mp_pool_submit (pool, "scribble", NULL, &error);
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "scribble", NULL, NULL, &error);
   struct timespec before;
   struct timespec after;
 
@@ -315,7 +347,7 @@ test_cancel_young (void)
   g_test_summary ("Tasks of workers that were just started are cancelled like all others.");
   for (guint i = 0; i < 500; i++)
     {
-      g_autoptr (MpJob) job = mp_pool_submit (pool, "hang", NULL, &error);
+      g_autoptr (MpJob) job = mp_pool_submit (pool, "hang", NULL, NULL, &error);
 
       g_assert_no_error (error);
       g_usleep (g_test_rand_int_range (0, 300));
@@ -331,7 +363,7 @@ use_forked (gpointer data)
 {
   MpPool *pool = data;
   g_autoptr (GError) error = NULL;
-  MpJob *job = mp_pool_submit (pool, "pid", NULL, &error);
+  MpJob *job = mp_pool_submit (pool, "pid", NULL, NULL, &error);
 
   if (job != NULL || !g_error_matches (error, MP_ERROR, MP_ERROR_NOT_OWNER))
     return 2;
@@ -348,7 +380,7 @@ test_forked (void)
   MpPool *pool = pool_new (2);
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
-  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
 
   g_test_summary ("What a fork of the program does to its copy of a pool is nothing to the pool.");
   pool_gate_wait (gate, 1);
@@ -401,6 +433,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/pool-workers/signals", test_signals);
   g_test_add_func ("/mp/pool-workers/zygote-killed", test_zygote_killed);
   g_test_add_func ("/mp/pool-workers/no-worker", test_no_worker);
+  g_test_add_func ("/mp/pool-workers/early-ends", test_early_ends);
   g_test_add_func ("/mp/pool-workers/cancel-young", test_cancel_young);
   g_test_add_func ("/mp/pool-workers/forked", test_forked);
   g_test_add_func ("/mp/pool-workers/hostile", test_hostile);

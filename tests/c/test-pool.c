@@ -139,7 +139,7 @@ test_starmap (void)
   results = mp_pool_starmap (pool, "add", make_pairs (100), 0, -1, NULL, &error);
   g_assert_no_error (error);
   pool_assert_squares (results, 100);
-  job = mp_pool_submit_starmap (pool, "add", make_pairs (100), 1, &error);
+  job = mp_pool_submit_starmap (pool, "add", make_pairs (100), 1, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (mp_job_wait (job, -1, NULL, &error));
   later = mp_job_get_result (job, &error);
@@ -157,7 +157,8 @@ test_imap (void)
   for (guint chunk = 0; chunk < 8; chunk += 3)
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (MpJob) job = mp_pool_imap (pool, "square", pool_numbers (100), chunk, &error);
+      g_autoptr (MpJob) job =
+        mp_pool_imap (pool, "square", pool_numbers (100), chunk, NULL, &error);
 
       g_assert_no_error (error);
       for (gint64 i = 0; i < 100; i++)
@@ -189,7 +190,7 @@ test_imap_unordered (void)
   g_variant_builder_init (&items, G_VARIANT_TYPE ("av"));
   g_variant_builder_add (&items, "v", pool_gate_argument (gate));
   g_variant_builder_add (&items, "v", pool_gate_argument (gate));
-  job = mp_pool_imap_unordered (pool, "gate", g_variant_builder_end (&items), 0, &error);
+  job = mp_pool_imap_unordered (pool, "gate", g_variant_builder_end (&items), 0, NULL, &error);
   g_assert_no_error (error);
   pool_gate_wait (gate, 2);
   g_assert_null (mp_job_next (job, 0, NULL, &error));
@@ -246,7 +247,7 @@ test_map_errors (void)
   g_autoptr (MpJob) chunked = NULL;
 
   g_test_summary ("A map does all its items, then fails with the error that came first.");
-  job = mp_pool_submit_map (pool, "picky", pool_numbers (100), 1, &error);
+  job = mp_pool_submit_map (pool, "picky", pool_numbers (100), 1, NULL, &error);
   g_assert_no_error (error);
   g_assert_true (mp_job_wait (job, -1, NULL, &error));
   g_assert_cmpint (mp_job_get_state (job), ==, MP_JOB_STATE_FAILED);
@@ -273,7 +274,7 @@ test_map_errors (void)
   g_assert_null (mp_job_next (job, -1, NULL, &error));
   g_assert_no_error (error);
 
-  chunked = mp_pool_imap (pool, "picky", pool_numbers (20), 10, &error);
+  chunked = mp_pool_imap (pool, "picky", pool_numbers (20), 10, NULL, &error);
   g_assert_no_error (error);
   for (guint i = 0; i < 2; i++)
     {
@@ -318,13 +319,13 @@ test_close (void)
   g_assert_error (error, MP_ERROR, MP_ERROR_BUSY);
   g_clear_error (&error);
 
-  job = mp_pool_submit_map (pool, "square", pool_numbers (20000), 1, &error);
+  job = mp_pool_submit_map (pool, "square", pool_numbers (20000), 1, NULL, &error);
   g_assert_no_error (error);
   g_assert_false (mp_pool_get_closed (pool));
   mp_pool_close (pool);
   mp_pool_close (pool);
   g_assert_true (mp_pool_get_closed (pool));
-  g_assert_null (mp_pool_submit (pool, "square", g_variant_new_int64 (1), &error));
+  g_assert_null (mp_pool_submit (pool, "square", g_variant_new_int64 (1), NULL, &error));
   g_assert_error (error, MP_ERROR, MP_ERROR_CLOSED);
   g_clear_error (&error);
 
@@ -344,8 +345,9 @@ test_terminate (void)
 {
   MpPool *pool = pool_new (2);
   g_autoptr (GError) error = NULL;
-  g_autoptr (MpJob) hanging = mp_pool_submit (pool, "hang", NULL, &error);
-  g_autoptr (MpJob) queued = mp_pool_submit_map (pool, "hang", pool_numbers (5000), 1, &error);
+  g_autoptr (MpJob) hanging = mp_pool_submit (pool, "hang", NULL, NULL, &error);
+  g_autoptr (MpJob) queued =
+    mp_pool_submit_map (pool, "hang", pool_numbers (5000), 1, NULL, &error);
   gsize n_pids;
   g_autofree int *pids = mp_pool_get_worker_pids (pool, &n_pids);
 
@@ -366,13 +368,109 @@ test_terminate (void)
   g_object_unref (pool);
 }
 
+/* Everybody who can wait for a pool or a job of it. */
+typedef struct
+{
+  MpPool *pool;
+  MpJob *job;
+  guint n_called;
+} Waiters;
+
+static gpointer
+wait_for_job (gpointer data)
+{
+  Waiters *self = data;
+
+  return GINT_TO_POINTER (mp_job_wait (self->job, -1, NULL, NULL));
+}
+
+static gpointer
+wait_for_next (gpointer data)
+{
+  Waiters *self = data;
+  g_autoptr (GError) error = NULL;
+  G_GNUC_UNUSED g_autoptr (GVariant) value = mp_job_next (self->job, -1, NULL, &error);
+
+  return GINT_TO_POINTER (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED));
+}
+
+static gpointer
+wait_for_map (gpointer data)
+{
+  Waiters *self = data;
+  g_autoptr (GError) error = NULL;
+  G_GNUC_UNUSED g_autoptr (GVariant) value =
+    mp_pool_map (self->pool, "hang", pool_numbers (3), 1, -1, NULL, &error);
+
+  return GINT_TO_POINTER (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED));
+}
+
+static void
+note_end (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  Waiters *self = user_data;
+
+  self->n_called++;
+}
+
+static gboolean
+all_called (gpointer user_data)
+{
+  return ((Waiters *) user_data)->n_called == 4;
+}
+
+static void
+test_terminate_waiters (void)
+{
+  MpPool *pool = pool_new (2);
+  g_autoptr (PoolGate) gate = pool_gate_new ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (MpJobOptions) later = g_object_new (MP_TYPE_JOB_OPTIONS,
+                                                 "max-attempts",
+                                                 2,
+                                                 "retry-failed",
+                                                 TRUE,
+                                                 "retry-delay",
+                                                 (gint64) G_MAXINT32 * 1000,
+                                                 NULL);
+  g_autoptr (MpJobOptions) after = mp_job_options_new ();
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
+  g_autoptr (MpJob) delayed =
+    mp_pool_submit (pool, "flaky", g_variant_new_uint32 (1), later, &error);
+  g_autoptr (MpJob) dependent = NULL;
+  Waiters self = { pool, job, 0 };
+  GThread *threads[3];
+
+  g_test_summary ("A pool that is terminated keeps nobody waiting.");
+  mp_job_options_add_after (after, job);
+  dependent = mp_pool_submit (pool, "square", g_variant_new_int64 (1), after, &error);
+  threads[0] = g_thread_new ("wait", wait_for_job, &self);
+  threads[1] = g_thread_new ("next", wait_for_next, &self);
+  threads[2] = g_thread_new ("map", wait_for_map, &self);
+  mp_job_wait_async (job, NULL, note_end, &self);
+  mp_job_next_async (job, NULL, note_end, &self);
+  mp_pool_apply_async (pool, "square", g_variant_new_int64 (1), NULL, note_end, &self);
+  pool_gate_wait (gate, 1);
+  mp_pool_terminate (pool);
+  mp_pool_join_async (pool, NULL, note_end, &self);
+  for (guint i = 0; i < G_N_ELEMENTS (threads) - 1; i++)
+    g_assert_true (GPOINTER_TO_INT (g_thread_join (threads[i])));
+  /* It may have come too late to be cancelled. */
+  g_thread_join (threads[2]);
+  pool_wait (all_called, &self);
+  g_assert_cmpint (mp_job_get_state (delayed), ==, MP_JOB_STATE_CANCELLED);
+  g_assert_cmpint (mp_job_get_state (dependent), ==, MP_JOB_STATE_CANCELLED);
+  g_assert_true (mp_pool_join (pool, -1, NULL, &error));
+  g_object_unref (pool);
+}
+
 static void
 test_finalize_busy (void)
 {
   MpPool *pool = pool_new (2);
   g_autoptr (GError) error = NULL;
   g_autoptr (PoolGate) gate = pool_gate_new ();
-  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), &error);
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
 
   g_test_summary ("To drop a pool at work is to terminate it.");
   pool_gate_wait (gate, 1);
@@ -505,6 +603,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/pool/bad-arguments", test_bad_arguments);
   g_test_add_func ("/mp/pool/close", test_close);
   g_test_add_func ("/mp/pool/terminate", test_terminate);
+  g_test_add_func ("/mp/pool/terminate-waiters", test_terminate_waiters);
   g_test_add_func ("/mp/pool/finalize-busy", test_finalize_busy);
   g_test_add_func ("/mp/pool/timeout", test_timeout);
   g_test_add_func ("/mp/pool/cancel-midway", test_cancel_midway);

@@ -201,7 +201,7 @@ test_not_found (void)
   /* It also says what there is. */
   assert_start_fails (task,
                       MP_ERROR_NOT_FOUND,
-                      "exit, fail, hold, parent, pause, report, signal, succeed");
+                      "eat, exit, fail, hold, parent, pause, report, signal, spin, succeed");
   mp_context_set_working_directory (context, "/no/such/directory");
   assert_start_fails (nowhere, MP_ERROR_NOT_FOUND, "/no/such/directory");
 

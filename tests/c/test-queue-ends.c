@@ -279,6 +279,14 @@ test_peek_length (void)
   g_assert_error (error, MP_ERROR, MP_ERROR_CLOSED);
 }
 
+static int
+work_one (gpointer data)
+{
+  get_number (data);
+  task_done (data);
+  return 0;
+}
+
 static void
 test_join_alone (void)
 {
@@ -427,6 +435,128 @@ test_join_signals (void)
   g_assert_no_errno (sigaction (SIGUSR1, &before, NULL));
 }
 
+typedef struct
+{
+  GAsyncResult *result;
+} Waiting;
+
+static void
+on_result (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  ((Waiting *) user_data)->result = g_object_ref (result);
+}
+
+static gboolean
+finish_join (MpQueue *queue, Waiting *waiting, GError **error)
+{
+  g_autoptr (GAsyncResult) result = NULL;
+
+  while (waiting->result == NULL)
+    g_main_context_iteration (NULL, TRUE);
+  result = g_steal_pointer (&waiting->result);
+  return mp_queue_join_finish (queue, result, error);
+}
+
+static void
+turn (void)
+{
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+}
+
+static void
+try_join_async (guint max_items)
+{
+  g_autoptr (MpQueue) queue = queue_new (max_items);
+  g_autoptr (GError) error = NULL;
+  Waiting waiting[3] = { { NULL } };
+  gint64 start;
+  GPid pid;
+
+  mp_queue_join_async (queue, NULL, on_result, &waiting[0]);
+  g_assert_null (waiting[0].result);
+  g_assert_true (finish_join (queue, &waiting[0], &error));
+  for (gint32 i = 0; i < 5; i++)
+    put_number (queue, i);
+  for (int i = 0; i < 3; i++)
+    mp_queue_join_async (queue, NULL, on_result, &waiting[i]);
+  turn ();
+  for (gint32 i = 0; i < 4; i++)
+    {
+      g_assert_cmpint (get_number (queue), ==, i);
+      task_done (queue);
+      turn ();
+    }
+  g_assert_null (waiting[0].result);
+  start = g_get_monotonic_time ();
+  pid = test_fork (work_one, queue);
+  for (int i = 0; i < 3; i++)
+    {
+      g_assert_true (finish_join (queue, &waiting[i], &error));
+      g_assert_no_error (error);
+    }
+  /* It was told, and did not only look from time to time. */
+  g_assert_cmpint (g_get_monotonic_time () - start, <, test_soon ());
+  g_assert_cmpint (test_join (pid), ==, 0);
+}
+
+static void
+test_join_async (void)
+{
+  g_test_summary ("Joining without a thread, where the last word comes from another process");
+  try_join_async (0);
+  try_join_async (5);
+}
+
+static void
+test_join_async_cancel (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0);
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  g_autoptr (GError) error = NULL;
+  Waiting waiting = { NULL };
+
+  g_test_summary ("Cancelled before, and while it waits");
+  put_number (queue, 1);
+  mp_queue_join_async (queue, cancellable, on_result, &waiting);
+  turn ();
+  g_assert_null (waiting.result);
+  g_cancellable_cancel (cancellable);
+  g_assert_false (finish_join (queue, &waiting, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+  g_clear_error (&error);
+  mp_queue_join_async (queue, cancellable, on_result, &waiting);
+  g_assert_false (finish_join (queue, &waiting, &error));
+  g_assert_error (error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+}
+
+static void
+test_join_async_close (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0);
+  Waiting waiting = { NULL };
+
+  g_test_summary ("Closed for all: what is dropped is done");
+  put_number (queue, 1);
+  mp_queue_join_async (queue, NULL, on_result, &waiting);
+  turn ();
+  mp_queue_close_sides (queue, MP_QUEUE_SIDES_GET);
+  g_assert_true (finish_join (queue, &waiting, NULL));
+}
+
+static void
+test_drain_done_before (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0);
+
+  g_test_summary ("Draining what somebody has said to be done already");
+  put_number (queue, 1);
+  put_number (queue, 2);
+  task_done (queue);
+  g_assert_cmpuint (mp_queue_drain (queue), ==, 2);
+  g_assert_cmpuint (mp_queue_get_unfinished (queue), ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -443,5 +573,9 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/queue-ends/join-processes", test_join_processes);
   g_test_add_func ("/mp/queue-ends/join-cancel", test_join_cancel);
   g_test_add_func ("/mp/queue-ends/join-signals", test_join_signals);
+  g_test_add_func ("/mp/queue-ends/join-async", test_join_async);
+  g_test_add_func ("/mp/queue-ends/join-async-cancel", test_join_async_cancel);
+  g_test_add_func ("/mp/queue-ends/join-async-close", test_join_async_close);
+  g_test_add_func ("/mp/queue-ends/drain-done-before", test_drain_done_before);
   return g_test_run ();
 }

@@ -136,6 +136,30 @@ test_timeouts (void)
 }
 
 static void
+test_payload_timeout (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  gint64 shortest = G_MAXINT64;
+  gsize length;
+
+  g_test_summary ("The short way and the long one wait once together");
+  /* It is only taken once there is a buffer. */
+  put_number (queue, 1);
+  g_assert_nonnull (mp_queue_get_payload (queue, 0, &length, NULL, NULL, NULL));
+  for (int i = 0; i < 3; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      gint64 start = g_get_monotonic_time ();
+
+      g_assert_null (mp_queue_get_payload (queue, 100000, &length, NULL, NULL, &error));
+      g_assert_error (error, MP_ERROR, MP_ERROR_EMPTY);
+      shortest = MIN (shortest, g_get_monotonic_time () - start);
+    }
+  g_assert_cmpint (shortest, >=, 100000);
+  g_assert_cmpint (shortest, <, 200000);
+}
+
+static void
 test_too_big (void)
 {
   g_autoptr (MpQueue) queue = queue_new (0, 1000);
@@ -587,6 +611,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/queue/invalid", test_invalid);
   g_test_add_func ("/mp/queue/values", test_values);
   g_test_add_func ("/mp/queue/timeouts", test_timeouts);
+  g_test_add_func ("/mp/queue/payload-timeout", test_payload_timeout);
   g_test_add_func ("/mp/queue/too-big", test_too_big);
   g_test_add_func ("/mp/queue/many", test_many);
   g_test_add_func ("/mp/queue/payload", test_payload);

@@ -615,6 +615,49 @@ test_file_limit (Fixture *self, gconstpointer data)
   g_assert_cmpuint (count_files (self->folder), ==, 0);
 }
 
+static int
+open_without_descriptors (gpointer data)
+{
+  guint n_used = test_count_fds ();
+
+  for (guint n_free = 0; n_free < 8; n_free++)
+    {
+      struct rlimit limit;
+      int fds[128];
+      guint n = 0;
+      g_autoptr (GError) error = NULL;
+      g_autoptr (MpSharedMemory) memory = NULL;
+
+      getrlimit (RLIMIT_NOFILE, &limit);
+      limit.rlim_cur = n_used + 64;
+      setrlimit (RLIMIT_NOFILE, &limit);
+      while (n < G_N_ELEMENTS (fds) && (fds[n] = dup (STDERR_FILENO)) >= 0)
+        n++;
+      for (guint i = 0; i < n_free; i++)
+        close (fds[--n]);
+      memory = mp_shared_memory_open ("name", &error);
+      while (n > 0)
+        close (fds[--n]);
+      if (memory == NULL && !g_error_matches (error, MP_ERROR, MP_ERROR_LIMIT))
+        return 1;
+      if (memory != NULL)
+        return 0;
+    }
+  return 2;
+}
+
+static void
+test_descriptors (Fixture *self, gconstpointer data)
+{
+  GPid pid = test_fork (hold, self);
+
+  g_test_summary ("Who has no descriptors left does not think that holders are gone");
+  g_assert_true (hear (self->ready[0]));
+  g_assert_cmpint (test_join (test_fork (open_without_descriptors, NULL)), ==, 0);
+  g_assert_true (resolves ("name"));
+  test_kill (pid);
+}
+
 /* A process id namespace in which the same folder is seen. */
 static int
 open_from_elsewhere (gpointer data)
@@ -742,6 +785,7 @@ main (int argc, char **argv)
     { "/mp/registry/without-runtime", test_without_runtime },
     { "/mp/registry/full", test_full },
     { "/mp/registry/file-limit", test_file_limit },
+    { "/mp/registry/descriptors", test_descriptors },
     { "/mp/registry/namespace", test_namespace },
     { "/mp/registry/threads", test_threads },
   };

@@ -297,8 +297,17 @@ test_million (void)
     g_assert_cmpuint (get_number (ring), ==, i);
   g_assert_cmpuint (mp_ring_get_length (ring), ==, 0);
   g_assert_cmpuint (get_memory (ring), <, 1024 * 1024);
-  g_assert_cmpint (put_number (ring, 5), ==, MP_RING_DONE);
-  g_assert_cmpuint (get_number (ring), ==, 5);
+  /* Soon after that some is kept, until somebody waits. */
+  for (guint32 i = 0; i <= 50000; i++)
+    g_assert_cmpint (put_number (ring, i), ==, MP_RING_DONE);
+  for (guint32 i = 0; i < 50000; i++)
+    g_assert_cmpuint (get_number (ring), ==, i);
+  atomic_store (&ring->shared->trimmed_at, (guint64) g_get_monotonic_time ());
+  g_assert_cmpuint (get_number (ring), ==, 50000);
+  full = get_memory (ring);
+  atomic_store (&ring->shared->trimmed_at, 0);
+  mp_ring_tend (ring, FALSE);
+  g_assert_cmpuint (get_memory (ring) + 100 * 1024, <, full);
 }
 
 static void
@@ -743,7 +752,7 @@ test_room (void)
   g_test_summary ("A source for room is ready when there is enough for what is to be put");
   for (guint32 i = 0; i < 4; i++)
     g_assert_cmpint (put_number (ring, i), ==, MP_RING_DONE);
-  source = mp_ring_source_new_for_put (ring, &record, 1);
+  source = mp_ring_source_new_for_put (ring, &record, 1, 0);
   g_source_set_callback (source, note_room, &reader, NULL);
   g_source_attach (source, NULL);
   while (g_main_context_iteration (NULL, FALSE))

@@ -9,6 +9,7 @@
 
 #include "libmp.h"
 #include "base/mp-fd-private.h"
+#include "channel/mp-ring-layout-private.h"
 #include "memory/mp-lender-private.h"
 #include "test-util.h"
 
@@ -181,10 +182,10 @@ test_shape (Fixture *self, gconstpointer data)
   assert_refused ("('queue', uint32 1, {'pidns': <uint64 1>}, @ah [])",
                   self->fd_list,
                   MP_ERROR_NOT_SUPPORTED);
-  assert_handle_refused (make_handle (self, "'queue'", 3, "[0, 1, 2]"),
+  assert_handle_refused (make_handle (self, "'queue'", MP_RING_VERSION + 1, "[0, 1, 2]"),
                          self->fd_list,
                          MP_ERROR_NOT_SUPPORTED);
-  assert_handle_refused (make_handle (self, "'ring'", 2, "[0, 1, 2]"),
+  assert_handle_refused (make_handle (self, "'ring'", MP_RING_VERSION, "[0, 1, 2]"),
                          self->fd_list,
                          MP_ERROR_NOT_SUPPORTED);
 }
@@ -200,11 +201,15 @@ test_numbers (Fixture *self, gconstpointer data)
 
   g_test_summary ("Numbers of descriptors that are not there, or are others");
   for (gsize i = 0; i < G_N_ELEMENTS (lists); i++)
-    assert_handle_refused (make_handle (self, "'queue'", 2, lists[i]),
+    assert_handle_refused (make_handle (self, "'queue'", MP_RING_VERSION, lists[i]),
                            self->fd_list,
                            MP_ERROR_CORRUPT);
-  assert_handle_refused (make_handle (self, "'queue'", 2, "[0, 1, 2]"), NULL, MP_ERROR_CORRUPT);
-  assert_handle_refused (make_handle (self, "'queue'", 2, "[0, 1, 2]"), empty, MP_ERROR_CORRUPT);
+  assert_handle_refused (make_handle (self, "'queue'", MP_RING_VERSION, "[0, 1, 2]"),
+                         NULL,
+                         MP_ERROR_CORRUPT);
+  assert_handle_refused (make_handle (self, "'queue'", MP_RING_VERSION, "[0, 1, 2]"),
+                         empty,
+                         MP_ERROR_CORRUPT);
 }
 
 /* The handle with @fd in place of the shared memory. */
@@ -219,7 +224,9 @@ assert_memory_refused (Fixture *self, int fd)
   g_unix_fd_list_append (fd_list, fds[1], NULL);
   g_unix_fd_list_append (fd_list, fds[2], NULL);
   n_fds = test_count_fds ();
-  assert_handle_refused (make_handle (self, "'queue'", 2, "[0, 1, 2]"), fd_list, MP_ERROR_CORRUPT);
+  assert_handle_refused (make_handle (self, "'queue'", MP_RING_VERSION, "[0, 1, 2]"),
+                         fd_list,
+                         MP_ERROR_CORRUPT);
   g_assert_cmpuint (test_count_fds (), ==, n_fds);
 }
 
@@ -265,7 +272,7 @@ test_fuzz (Fixture *self, gconstpointer data)
       g_auto (MpFd) fd = copy_memory (self, size, F_SEAL_SHRINK);
       const int *fds = g_unix_fd_list_peek_fds (self->fd_list, NULL);
       g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
-      g_autoptr (GVariant) handle = make_handle (self, "'queue'", 2, "[0, 1, 2]");
+      g_autoptr (GVariant) handle = make_handle (self, "'queue'", MP_RING_VERSION, "[0, 1, 2]");
       g_autoptr (MpShareable) queue = NULL;
       guint8 byte = (guint8) g_test_rand_int ();
 

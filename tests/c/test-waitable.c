@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include "libmp.h"
 #include "test-util.h"
@@ -277,6 +278,68 @@ test_arm (void)
   g_assert_true (mp_queue_arm (queue, G_IO_IN));
 }
 
+static gint64
+get_processor_time (void)
+{
+  struct rusage usage;
+
+  g_assert_no_errno (getrusage (RUSAGE_SELF, &usage));
+  return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * G_USEC_PER_SEC + usage.ru_utime.tv_usec +
+         usage.ru_stime.tv_usec;
+}
+
+static int
+put_late (gpointer data)
+{
+  g_usleep (50 * 1000);
+  put_number (data, 1);
+  return 0;
+}
+
+static void
+test_limit (void)
+{
+  g_autoptr (MpQueue) queue = queue_new ();
+  MpWaitable *waitables[100];
+  struct rlimit before, after;
+  gint64 start;
+  GPid pid;
+
+  g_test_summary ("More things than a process may have descriptors, one of them often");
+  for (gsize i = 0; i < G_N_ELEMENTS (waitables); i++)
+    waitables[i] = MP_WAITABLE (queue);
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &before));
+  after = before;
+  after.rlim_cur = G_N_ELEMENTS (waitables) / 2;
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &after));
+  start = get_processor_time ();
+  assert_times_out (waitables, G_N_ELEMENTS (waitables), 200 * 1000);
+  g_assert_cmpint (get_processor_time () - start, <, test_soon () / 5);
+  pid = test_fork (put_late, queue);
+  g_assert_cmpuint (count_ready (waitables, G_N_ELEMENTS (waitables), FAR, queue),
+                    ==,
+                    G_N_ELEMENTS (waitables));
+  g_assert_cmpint (test_join (pid), ==, 0);
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &before));
+}
+
+static void
+test_once (void)
+{
+  g_autoptr (MpQueue) queue = queue_new ();
+  MpWaitable *waitable = MP_WAITABLE (queue);
+  gint64 start = g_get_monotonic_time ();
+  g_autoptr (GPtrArray) none = mp_wait_once (&waitable, 1, -1);
+
+  g_test_summary ("What bindings call comes back, since a signal may be another thread's");
+  g_assert_cmpuint (none->len, ==, 0);
+  put_number (queue, 1);
+  g_assert_false (mp_queue_wait_joined (queue, -1));
+  g_assert_cmpint (g_get_monotonic_time () - start, <, 2 * G_USEC_PER_SEC + 2 * test_soon ());
+  g_assert_true (mp_queue_task_done (queue, NULL));
+  g_assert_true (mp_queue_wait_joined (queue, -1));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -288,5 +351,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/waitable/cancel", test_cancel);
   g_test_add_func ("/mp/waitable/signals", test_signals);
   g_test_add_func ("/mp/waitable/arm", test_arm);
+  g_test_add_func ("/mp/waitable/limit", test_limit);
+  g_test_add_func ("/mp/waitable/once", test_once);
   return g_test_run ();
 }

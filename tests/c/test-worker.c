@@ -165,6 +165,7 @@ submit (MpPool *pool,
                                MP_CODEC_PICKLE,
                                ordered,
                                more,
+                               NULL,
                                &error);
   g_assert_no_error (error);
   return job;
@@ -264,6 +265,7 @@ test_bad_lengths (void)
                                         MP_CODEC_RAW,
                                         TRUE,
                                         FALSE,
+                                        NULL,
                                         &error));
   g_assert_error (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT);
   g_assert_nonnull (strstr (error->message, "lengths"));
@@ -278,6 +280,7 @@ test_bad_lengths (void)
                                         MP_CODEC_RAW,
                                         TRUE,
                                         FALSE,
+                                        NULL,
                                         &error));
   g_assert_error (error, MP_ERROR, MP_ERROR_INVALID_ARGUMENT);
   pool_close (pool);
@@ -358,7 +361,7 @@ assert_breaks (const char *mode, const char *text)
 {
   MpPool *pool = make_pool (2, mode);
   g_autoptr (GError) error = NULL;
-  g_autoptr (MpJob) job = mp_pool_submit (pool, "echo", NULL, &error);
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "echo", NULL, NULL, &error);
   g_autofree char *reason = NULL;
 
   if (job != NULL)
@@ -372,7 +375,7 @@ assert_breaks (const char *mode, const char *text)
   pool_wait (is_broken, pool);
   reason = mp_pool_dup_broken_reason (pool);
   g_assert_nonnull (strstr (reason, text));
-  g_assert_null (mp_pool_submit (pool, "echo", NULL, &error));
+  g_assert_null (mp_pool_submit (pool, "echo", NULL, NULL, &error));
   g_assert_error (error, MP_ERROR, MP_ERROR_FAILED);
   g_assert_nonnull (strstr (error->message, text));
   pool_close (pool);

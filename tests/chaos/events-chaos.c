@@ -29,12 +29,12 @@
 
 #include "libmp.h"
 #include "sync/mp-barrier-cycle-private.h"
+#include "chaos.h"
 
 #define N_USERS 6
 #define FULL_KILLS 1200
 #define SHORT_KILLS 90
 #define LIMIT_US (G_USEC_PER_SEC)
-#define HANG_US (20 * G_USEC_PER_SEC)
 
 /* Seen by all processes. */
 typedef struct
@@ -61,15 +61,6 @@ typedef struct
 static Ledger *ledger;
 static guint n_kills;
 
-static guint32
-next_random (guint32 *state)
-{
-  *state ^= *state << 13;
-  *state ^= *state >> 17;
-  *state ^= *state << 5;
-  return *state;
-}
-
 /* Up to @max microseconds. */
 static void
 pause_a_moment (guint32 *random, guint32 max)
@@ -82,8 +73,7 @@ pause_a_moment (guint32 *random, guint32 max)
 static void
 run_begin (Run *self)
 {
-  ledger = mmap (NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  g_assert_true (ledger != MAP_FAILED);
+  ledger = chaos_ledger_new (sizeof *ledger);
   *self =
     (Run){ .random = (guint32) g_test_rand_int () | 1, .pauses = g_new0 (gint64, n_kills + 1) };
 }

@@ -5,78 +5,11 @@
  * after its first instruction, then another one after its second, and so on until it
  * comes to its end. With MP_CHAOS=full after each, otherwise after some. */
 
-#include <signal.h>
-#include <sys/ptrace.h>
-
 #include "libmp.h"
 #include "sync/mp-barrier-cycle-private.h"
-#include "test-util.h"
+#include "test-steps.h"
 
 #define LIMIT_US (2 * test_soon ())
-#define HANG_US (20 * G_USEC_PER_SEC)
-
-/* What the one does that is killed. */
-typedef struct
-{
-  void (*prepare) (gpointer object);
-  void (*act) (gpointer object);
-  gpointer object;
-} Deed;
-
-/* Steps take the square of the time, and the sanitizer makes several of one. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define STRIDE 31
-#endif
-#endif
-#ifndef STRIDE
-#define STRIDE 7
-#endif
-
-static guint stride = STRIDE;
-
-static int
-be_traced (gpointer data)
-{
-  const Deed *deed = data;
-
-  if (deed->prepare != NULL)
-    deed->prepare (deed->object);
-  if (ptrace (PTRACE_TRACEME, 0, NULL, NULL) != 0)
-    return 1;
-  raise (SIGSTOP);
-  deed->act (deed->object);
-  return 0;
-}
-
-/* FALSE if it came to its end. */
-static gboolean
-kill_after (const Deed *deed, guint n_steps)
-{
-  GPid pid = test_fork (be_traced, (gpointer) deed);
-  int status;
-
-  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
-  g_assert_true (WIFSTOPPED (status));
-  for (guint i = 0; i < n_steps; i++)
-    {
-      g_assert_no_errno ((int) ptrace (PTRACE_SINGLESTEP, pid, NULL, NULL));
-      g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
-      if (WIFEXITED (status))
-        {
-          g_assert_cmpint (WEXITSTATUS (status), ==, 0);
-          return FALSE;
-        }
-    }
-  test_kill (pid);
-  return TRUE;
-}
-
-static guint
-get_first (void)
-{
-  return stride == 1 ? 0 : (guint) g_test_rand_int_range (0, (gint32) stride);
-}
 
 /* How long until the process ends, with that code; at least @longest is returned. */
 static gint64
@@ -359,8 +292,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  if (g_strcmp0 (g_getenv ("MP_CHAOS"), "full") == 0)
-    stride = 1;
+  steps_init ();
   /* Only the first call is long, and not what is tried here. */
   mp_error_quark ();
   g_test_add_func ("/mp/chaos/steps/event", test_event);

@@ -17,12 +17,11 @@
 #include <sys/mman.h>
 
 #include "libmp.h"
-#include "../c/test-util.h"
+#include "chaos.h"
 
 #define N_WORKERS 4
 #define N_ITEMS 8
 #define ROOM 4000u
-#define HANG_US (20 * G_USEC_PER_SEC)
 
 /* Seen by all processes. */
 typedef struct
@@ -37,15 +36,6 @@ typedef struct
 
 static Ledger *ledger;
 static int n_kills;
-
-static guint32
-next_random (guint32 *state)
-{
-  *state ^= *state << 13;
-  *state ^= *state >> 17;
-  *state ^= *state << 5;
-  return *state;
-}
 
 /* Number @n as bytes, from which everything in it can be told; or as a number. */
 static GVariant *
@@ -166,8 +156,7 @@ test_chaos (void)
   gint64 since = g_get_monotonic_time ();
 
   g_test_summary ("Writers and readers of one list");
-  ledger = mmap (NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  g_assert_true (ledger != MAP_FAILED);
+  ledger = chaos_ledger_new (sizeof *ledger);
   atomic_store (&ledger->next, 1);
   for (int i = 0; i <= N_WORKERS; i++)
     pids[i] = test_fork (i < N_WORKERS ? work : work_in_order, list);

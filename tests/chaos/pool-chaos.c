@@ -65,7 +65,8 @@ typedef struct
   guint n_died;
 } Account;
 
-static void
+/* FALSE if there was nothing. */
+static gboolean
 account_take (Account *self, MpJob *job, Killer *killer)
 {
   gsize length;
@@ -74,7 +75,7 @@ account_take (Account *self, MpJob *job, Killer *killer)
   const guint8 *payload;
 
   if (length == 0)
-    return;
+    return FALSE;
   memcpy (&n, data, sizeof n);
   payload = data + sizeof n + (gsize) n * 16;
   for (guint32 i = 0; i < n; i++)
@@ -97,6 +98,7 @@ account_take (Account *self, MpJob *job, Killer *killer)
       payload += head[3];
     }
   g_atomic_int_add (&killer->n_results, (gint) n);
+  return TRUE;
 }
 
 /* A job of its own. */
@@ -105,7 +107,7 @@ run_round (MpPool *pool, Killer *killer, Account *total)
 {
   g_autoptr (GVariant) items = g_variant_ref_sink (pool_numbers (N_TASKS));
   g_autoptr (GError) error = NULL;
-  g_autoptr (MpJob) job = mp_pool_imap_unordered (pool, "square", items, 1, &error);
+  g_autoptr (MpJob) job = mp_pool_imap_unordered (pool, "square", items, 1, NULL, &error);
   Account account = { g_new0 (guint8, N_TASKS), 0, 0 };
 
   g_assert_no_error (error);
@@ -114,7 +116,8 @@ run_round (MpPool *pool, Killer *killer, Account *total)
       g_assert_true (mp_job_wait_result (job, 20 * G_USEC_PER_SEC));
       account_take (&account, job, killer);
     }
-  account_take (&account, job, killer);
+  while (account_take (&account, job, killer))
+    ;
   for (guint i = 0; i < N_TASKS; i++)
     g_assert_cmpuint (account.seen[i], ==, 1);
   g_free (account.seen);

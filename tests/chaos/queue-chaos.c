@@ -27,7 +27,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "channel/mp-queue-private.h"
+#include "channel/mp-ring-layout-private.h"
 #include "libmp.h"
+#include "chaos.h"
 
 #define N_PRODUCERS 3
 #define N_CONSUMERS 3
@@ -39,7 +42,8 @@
 #define MAX_MESSAGES 16384
 /* An unbounded queue is kept in the range where it grows and shrinks. */
 #define MAX_LENGTH 3000
-#define HANG_US (20 * G_USEC_PER_SEC)
+/* What a queue keeps of the memory of long messages, and the rest of a block. */
+#define KEPT_BYTES (65u * 1024 * 1024)
 
 typedef struct
 {
@@ -71,15 +75,6 @@ typedef struct
 
 static Ledger *ledger;
 static int n_kills = 600;
-
-static guint32
-next_random (guint32 *state)
-{
-  *state ^= *state << 13;
-  *state ^= *state >> 17;
-  *state ^= *state << 5;
-  return *state;
-}
 
 static guint32
 checksum (const guint8 *data, guint32 length)
@@ -268,7 +263,7 @@ typedef struct
   int n_producers_killed;
   int n_consumers_killed;
   int n_victims; /* producers only, or all */
-  gint64 worst_pause;
+  Progress progress;
 } Run;
 
 static gboolean
@@ -322,26 +317,9 @@ kill_one (Run *self, int which)
 
 /* Fails when nothing has moved for long. */
 static void
-watch_progress (Run *self, guint64 *last, gint64 *last_time)
-{
-  guint64 received = atomic_load (&ledger->n_received);
-  gint64 now = g_get_monotonic_time ();
-
-  if (received != *last)
-    {
-      *last = received;
-      *last_time = now;
-    }
-  self->worst_pause = MAX (self->worst_pause, now - *last_time);
-  g_assert_cmpint (now - *last_time, <, HANG_US);
-}
-
-static void
 kill_at_random (Run *self, int n)
 {
   guint32 random = g_test_rand_int () | 1;
-  guint64 last = 0;
-  gint64 last_time = g_get_monotonic_time ();
 
   for (int i = 0; i < n && self->n_lives < MAX_LIVES - 1; i++)
     {
@@ -357,15 +335,14 @@ kill_at_random (Run *self, int n)
           if (waitpid (self->pids[j], NULL, WNOHANG) == self->pids[j])
             start (self, j);
         }
-      watch_progress (self, &last, &last_time);
+      progress_watch (&self->progress, atomic_load (&ledger->n_received));
     }
 }
 
 static void
 drain (Run *self)
 {
-  guint64 last = 0;
-  gint64 last_time = g_get_monotonic_time ();
+  guint64 last;
 
   atomic_store (&ledger->stop, 1);
   for (int i = 0; i < N_PRODUCERS; i++)
@@ -373,14 +350,13 @@ drain (Run *self)
       while (waitpid (self->pids[i], NULL, WNOHANG) == 0)
         {
           poll (NULL, 0, 1);
-          watch_progress (self, &last, &last_time);
+          progress_watch (&self->progress, atomic_load (&ledger->n_received));
         }
     }
-  last_time = g_get_monotonic_time ();
   while (mp_queue_get_length (self->queue) > 0)
     {
       poll (NULL, 0, 1);
-      watch_progress (self, &last, &last_time);
+      progress_watch (&self->progress, atomic_load (&ledger->n_received));
     }
   /* Let them finish what they have in hand: idle consumers have counted all. */
   do
@@ -442,7 +418,7 @@ check_ledger (Run *self)
                   lost,
                   self->n_consumers_killed * MAX_BATCH,
                   in_doubt,
-                  self->worst_pause / 1000);
+                  self->progress.worst / 1000);
   g_assert_cmpuint (impossible, ==, 0);
   g_assert_cmpuint (atomic_load (&ledger->n_twice), ==, 0);
   g_assert_cmpuint (atomic_load (&ledger->n_corrupt), ==, 0);
@@ -462,13 +438,29 @@ get_memory (Run *self)
   return (guint64) status.st_blocks * 512;
 }
 
+/* Every block came back. */
+static void
+check_blocks (Run *self)
+{
+  MpStore *store = mp_ring_get_store (self->queue->ring, FALSE);
+
+  mp_queue_poke (self->queue);
+  for (int state = MP_BLOCK_OWNED; store != NULL && state <= MP_BLOCK_ACKING; state++)
+    {
+      g_assert_cmpuint (mp_store_count (store, (MpBlockState) state, FALSE), ==, 0);
+      g_assert_cmpuint (mp_store_count (store, (MpBlockState) state, TRUE), ==, 0);
+    }
+}
+
 /* The queue works as if nothing had happened. */
 static void
 check_usable (Run *self)
 {
   gint64 end = g_get_monotonic_time () + 5 * G_USEC_PER_SEC;
-  /* The smallest segment is kept. */
-  guint64 enough = 1024 * 1024 + 2 * mp_queue_get_max_bytes (self->queue);
+  /* The smallest segment is kept, and some blocks. */
+  guint64 enough = 1024 * 1024 + (mp_queue_get_max_bytes (self->queue) != 0
+                                    ? 2 * mp_queue_get_max_bytes (self->queue)
+                                    : KEPT_BYTES);
   g_autoptr (GError) error = NULL;
 
   do
@@ -484,6 +476,7 @@ check_usable (Run *self)
     }
   while (get_memory (self) > enough && g_get_monotonic_time () < end);
   g_assert_cmpuint (get_memory (self), <=, enough);
+  check_blocks (self);
 }
 
 static guint
@@ -500,17 +493,11 @@ count_fds (void)
 static void
 run (guint max_items, guint64 max_bytes, int n_victims)
 {
-  Run self = { .n_victims = n_victims };
+  Run self = { .n_victims = n_victims, .progress = progress_new () };
   guint n_fds = count_fds ();
   g_autoptr (GError) error = NULL;
 
-  ledger = mmap (NULL,
-                 sizeof *ledger,
-                 PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
-                 -1,
-                 0);
-  g_assert_true (ledger != MAP_FAILED);
+  ledger = chaos_ledger_new (sizeof *ledger);
   self.queue = mp_queue_new (max_items, max_bytes, &error);
   g_assert_no_error (error);
   self.fd_list = g_unix_fd_list_new ();

@@ -25,9 +25,9 @@
 
 #include "libmp.h"
 #include "memory/mp-arena-private.h"
+#include "chaos.h"
 
 #define N_PROCESSES 4
-#define HANG_US (20 * G_USEC_PER_SEC)
 
 /* Seen by all processes. */
 typedef struct
@@ -49,20 +49,11 @@ typedef struct
   gboolean locked;
   pid_t pids[N_PROCESSES];
   guint32 n_started;
-  gint64 worst_pause;
+  Progress progress;
 } Run;
 
 static Ledger *ledger;
 static int n_kills;
-
-static guint32
-next_random (guint32 *state)
-{
-  *state ^= *state << 13;
-  *state ^= *state >> 17;
-  *state ^= *state << 5;
-  return *state;
-}
 
 static gboolean
 count_bare (MpValue *value, guint32 how)
@@ -139,28 +130,21 @@ kill_one (Run *self, int which)
   g_assert_cmpint (waitpid (self->pids[which], NULL, 0), ==, self->pids[which]);
 }
 
-/* Fails when nothing has been counted for long. */
+/* Nothing that was counted is ever gone. */
 static void
-watch_progress (Run *self, gint64 *last, gint64 *last_time)
+watch_progress (Run *self)
 {
   gint64 value = mp_value_get_int (self->value, NULL);
-  gint64 now = g_get_monotonic_time ();
 
-  g_assert_cmpint (value, >=, *last);
-  if (value != *last)
-    {
-      *last = value;
-      *last_time = now;
-    }
-  self->worst_pause = MAX (self->worst_pause, now - *last_time);
-  g_assert_cmpint (now - *last_time, <, HANG_US);
+  g_assert_cmpint (value, >=, (gint64) self->progress.last);
+  progress_watch (&self->progress, (guint64) value);
 }
 
 static void
 kill_at_random (Run *self, int n)
 {
   guint32 random = g_test_rand_int () | 1;
-  gint64 last = 0, last_time = g_get_monotonic_time ();
+  gint64 end;
 
   for (int i = 0; i < n; i++)
     {
@@ -170,13 +154,14 @@ kill_at_random (Run *self, int n)
       ppoll (NULL, 0, &instant, NULL);
       kill_one (self, which);
       start (self, which);
-      watch_progress (self, &last, &last_time);
+      watch_progress (self);
     }
   /* All of those that are left go on, whatever the dead had in their hands. */
-  for (gint64 end = last + 100; last < end;)
+  end = (gint64) self->progress.last + 100;
+  while ((gint64) self->progress.last < end)
     {
       poll (NULL, 0, 1);
-      watch_progress (self, &last, &last_time);
+      watch_progress (self);
     }
 }
 
@@ -193,7 +178,7 @@ check (Run *self, guint64 n_killed)
                   n_killed,
                   n_done,
                   value - n_done,
-                  self->worst_pause / 1000);
+                  self->progress.worst / 1000);
   g_assert_cmpuint (value, >=, n_done);
   g_assert_cmpuint (value, <=, n_done + n_killed);
   g_assert_cmpuint (atomic_load (&ledger->n_errors), ==, 0);
@@ -205,10 +190,9 @@ run (gboolean locked)
   g_autoptr (GError) error = NULL;
   g_autoptr (MpArena) arena = mp_arena_ref_default (&error);
   guint64 n_blocks = mp_arena_get_n_blocks (arena);
-  Run self = { .locked = locked };
+  Run self = { .locked = locked, .progress = progress_new () };
 
-  ledger = mmap (NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  g_assert_true (ledger != MAP_FAILED);
+  ledger = chaos_ledger_new (sizeof *ledger);
   self.value = mp_value_new (MP_VALUE_TYPE_INT64, NULL, locked, &error);
   g_assert_no_error (error);
   self.fd_list = g_unix_fd_list_new ();

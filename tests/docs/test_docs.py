@@ -21,7 +21,7 @@ from pathlib import Path
 
 SOURCE = Path(os.environ['MP_SRCDIR'])
 BUILD = Path(os.environ['MP_BUILDDIR'])
-PAGES = ('README.md', 'docs/getting-started.md')
+PAGES = ('README.md', 'docs/getting-started.md', 'docs/gjs.md')
 
 FENCE = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r'^\W*([a-z_-]+\.(?:c|py|js|vala|build))\W*\n')

@@ -7,11 +7,14 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../../libmp/base/mp-fd-private.h"
 #include "../../libmp/channel/mp-queue-private.h"
 #include "../../libmp/channel/mp-ring-layout-private.h"
+#include "../../libmp/channel/mp-store-layout-private.h"
 #include "../../libmp/libmp.h"
 
 #define MAX_OPERATIONS 200
@@ -21,6 +24,7 @@
 const char *const fuzz_name = "fuzz-ring";
 
 static MpQueue *queues[2]; /* of one ring */
+static MpLease *leases[3];
 static int ring_fd = -1;
 static MpRingShared *shared; /* as the hostile process has it */
 
@@ -60,6 +64,12 @@ choose_word (FuzzInput *input)
 }
 
 static guint64
+get_file_size (void)
+{
+  return mp_segment_get_size (&(MpSegment){ .fd = ring_fd });
+}
+
+static guint64
 choose_place (FuzzInput *input)
 {
   static const guint16 places[] = {
@@ -72,16 +82,23 @@ choose_place (FuzzInput *input)
     G_STRUCT_OFFSET (MpRingShared, closed),      G_STRUCT_OFFSET (MpRingShared, trimmed_at),
     G_STRUCT_OFFSET (MpRingShared, getters),     G_STRUCT_OFFSET (MpRingShared, putters),
     G_STRUCT_OFFSET (MpRingShared, getters) + 8, G_STRUCT_OFFSET (MpRingShared, putters) + 8,
+    G_STRUCT_OFFSET (MpRingShared, returned),    G_STRUCT_OFFSET (MpRingShared, done),
+    G_STRUCT_OFFSET (MpRingShared, done) + 4,    G_STRUCT_OFFSET (MpRingShared, blocks_used),
+    G_STRUCT_OFFSET (MpRingShared, sweep_due),
   };
-  guint choice = fuzz_choose (input, G_N_ELEMENTS (places) + 12);
+  guint choice = fuzz_choose (input, G_N_ELEMENTS (places) + 16);
 
   if (choice < G_N_ELEMENTS (places))
     return places[choice];
+  /* Of the first blocks, and where to look for them. */
+  if (choice >= G_N_ELEMENTS (places) + 12)
+    return MP_STORE_OFFSET + (choice % 4 == 0 ? fuzz_u8 (input) : MP_STORE_HEADER_SIZE) +
+           8u * (fuzz_u8 (input) % 40);
   if (choice % 3 == 0)
     return G_STRUCT_OFFSET (MpRingShared, classes) + 4u * (fuzz_u8 (input) % 80);
   if (choice % 3 == 1)
     return MP_RING_DATA_OFFSET + 8u * fuzz_u8 (input);
-  return fuzz_u32 (input) % mp_segment_get_size (&(MpSegment){ .fd = ring_fd });
+  return fuzz_u32 (input) % MIN (get_file_size (), MAX_FILE);
 }
 
 static void
@@ -100,7 +117,9 @@ poke (FuzzInput *input)
       bytes = (gpointer) &word;
       length = (how & 3) == 1 ? 4 : 8;
     }
-  if (place + length <= MAX_FILE && pwrite (ring_fd, bytes, length, (off_t) place) < 0)
+  if ((place + length <= MAX_FILE ||
+       (place >= MP_STORE_OFFSET && get_file_size () > MP_STORE_BLOCKS_OFFSET)) &&
+      pwrite (ring_fd, bytes, length, (off_t) place) < 0)
     fuzz_fail ("a write failed");
 }
 
@@ -232,6 +251,39 @@ get_payload (FuzzInput *input, MpQueue *queue, gint64 timeout, GError **error)
   sum_up (data, length);
 }
 
+/* What is leased is kept for a while. */
+static void
+lease (FuzzInput *input, MpQueue *queue, gint64 timeout, GError **error)
+{
+  g_autoptr (GBytes) bytes = NULL;
+  MpLease **place = &leases[fuzz_choose (input, G_N_ELEMENTS (leases))];
+
+  if (*place != NULL)
+    {
+      fuzz_operation ("the end of a lease", 0);
+      switch (fuzz_choose (input, 3))
+        {
+        case 0:
+          mp_lease_ack (*place, NULL);
+          break;
+        case 1:
+          mp_lease_nack (*place, NULL);
+          break;
+        default:
+          break;
+        }
+      g_clear_object (place);
+    }
+  fuzz_operation ("mp_queue_get_leased", timeout);
+  *place = mp_queue_get_leased (queue, timeout, NULL, error);
+  if (*place != NULL)
+    {
+      bytes = mp_lease_get_bytes (*place);
+      sum_up (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
+      fuzz_consume_variant (mp_lease_get_value (*place, NULL));
+    }
+}
+
 static void
 get (FuzzInput *input, MpQueue *queue, gint64 timeout)
 {
@@ -239,8 +291,11 @@ get (FuzzInput *input, MpQueue *queue, gint64 timeout)
   GError *error = NULL;
   gsize n = 0;
 
-  switch (fuzz_choose (input, 3))
+  switch (fuzz_choose (input, 4))
     {
+    case 3:
+      lease (input, queue, timeout, &error);
+      break;
     case 0:
       fuzz_operation ("mp_queue_get", timeout);
       fuzz_consume_variant (mp_queue_get (queue, timeout, NULL, &error));
@@ -257,6 +312,95 @@ get (FuzzInput *input, MpQueue *queue, gint64 timeout)
       break;
     }
   fuzz_check_error (error);
+}
+
+/* --- Descriptors ------------------------------------------------------------ */
+
+static void
+put_fds (FuzzInput *input, MpQueue *queue)
+{
+  g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
+  gint64 timeout = fuzz_timeout (input);
+  GError *error = NULL;
+
+  for (guint i = fuzz_choose (input, 4); i > 0; i--)
+    g_unix_fd_list_append (fd_list, ring_fd, NULL);
+  fuzz_operation ("mp_queue_put_with_fds", timeout);
+  mp_queue_put_with_fds (queue, make_value (input), fd_list, timeout, NULL, &error);
+  fuzz_check_error (error);
+}
+
+static void
+get_fds (FuzzInput *input, MpQueue *queue)
+{
+  g_autoptr (GUnixFDList) fd_list = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (MpShareable) object G_GNUC_UNUSED = NULL;
+  gint64 timeout = fuzz_timeout (input);
+  GError *error = NULL;
+
+  switch (fuzz_choose (input, 3))
+    {
+    case 0:
+      fuzz_operation ("mp_queue_get_with_fds", timeout);
+      fuzz_consume_variant (mp_queue_get_with_fds (queue, timeout, &fd_list, NULL, &error));
+      break;
+    case 1:
+      fuzz_operation ("mp_queue_get_bytes_with_fds", timeout);
+      bytes = mp_queue_get_bytes_with_fds (queue, timeout, NULL, &fd_list, NULL, &error);
+      break;
+    default:
+      fuzz_operation ("mp_queue_get_shareable", timeout);
+      object = mp_queue_get_shareable (queue, timeout, NULL, &error);
+      break;
+    }
+  fuzz_check_error (error);
+}
+
+/* What the hostile process can do besides writing. */
+static void
+send_packet (FuzzInput *input, MpQueue *queue)
+{
+  MpFdTicket ticket = { .number = shared->fd_ticket + (guint32) (gint8) fuzz_u8 (input),
+                        .n_fds = fuzz_choose (input, 4) };
+  const int fds[] = { ring_fd, ring_fd, ring_fd };
+  gsize length = fuzz_choose (input, 4) != 0 ? sizeof ticket : fuzz_u8 (input) % sizeof ticket;
+
+  mp_fd_try_send_message (queue->ring->fd_sender, &ticket, length, fds, fuzz_choose (input, 4));
+}
+
+static void
+steal_packet (MpQueue *queue)
+{
+  guint8 byte;
+
+  recv (queue->ring->fd_receiver, &byte, sizeof byte, MSG_DONTWAIT);
+}
+
+static void
+operate_on_fds (FuzzInput *input, MpQueue *queue)
+{
+  switch (fuzz_choose (input, 6))
+    {
+    case 0:
+      send_packet (input, queue);
+      break;
+    case 1:
+      steal_packet (queue);
+      break;
+    case 2:
+      shared->fd_ticket = fuzz_u32 (input);
+      break;
+    case 3:
+      shared->fd_gone = fuzz_u32 (input);
+      break;
+    case 4:
+      put_fds (input, queue);
+      break;
+    default:
+      get_fds (input, queue);
+      break;
+    }
 }
 
 static gboolean
@@ -316,7 +460,14 @@ operate (FuzzInput *input)
       iterate (queue);
       break;
     default:
-      poke (input);
+      /* So rare that inputs from before there were descriptors mean what they did. */
+      if (fuzz_has_more (input) && input->data[input->at] >= 0xf8)
+        {
+          fuzz_u8 (input);
+          operate_on_fds (input, queue);
+        }
+      else
+        poke (input);
       break;
     }
 }
@@ -331,7 +482,7 @@ make_queues (FuzzInput *input)
   g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
   g_autoptr (GVariant) handle = NULL;
 
-  queues[0] = mp_queue_new (bounds[choice][0], bounds[choice][1], NULL);
+  queues[0] = mp_queue_new_carrying_fds (bounds[choice][0], bounds[choice][1], NULL);
   handle = mp_shareable_to_handle (MP_SHAREABLE (queues[0]), fd_list, NULL);
   queues[1] = MP_QUEUE (mp_shareable_new_from_handle (handle, fd_list, NULL));
   ring_fd = g_unix_fd_list_get (fd_list, 0, NULL);
@@ -360,6 +511,8 @@ fuzz_run (FuzzInput *input)
   for (guint i = 0; i < MAX_OPERATIONS && fuzz_has_more (input); i++)
     operate (input);
   fuzz_operation ("dropping everything", 0);
+  for (guint i = 0; i < G_N_ELEMENTS (leases); i++)
+    g_clear_object (&leases[i]);
   for (guint i = 0; i < G_N_ELEMENTS (queues); i++)
     g_clear_object (&queues[i]);
   munmap (shared, sizeof *shared);

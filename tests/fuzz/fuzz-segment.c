@@ -10,9 +10,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../libmp/base/mp-fd-private.h"
 #include "../../libmp/base/mp-namespace-private.h"
 #include "../../libmp/libmp.h"
 #include "../../libmp/memory/mp-arena-layout-private.h"
@@ -20,7 +22,7 @@
 
 #define MAX_OPERATIONS 24
 #define MAX_FILE (16 * 1024 * 1024)
-#define MAX_FDS 4
+#define MAX_FDS 5
 
 const char *const fuzz_name = "fuzz-segment";
 
@@ -29,10 +31,12 @@ typedef struct
 {
   GVariant *handle;
   guint n_fds;
-  GBytes *files[MAX_FDS]; /* NULL: an eventfd */
+  GBytes *files[MAX_FDS]; /* NULL: an eventfd, or */
+  gboolean sockets[MAX_FDS];
 } Template;
 
 static GPtrArray *templates;
+static Template *carrying; /* a queue that carries descriptors */
 
 /* --- Honest ones ------------------------------------------------------------ */
 
@@ -50,8 +54,16 @@ read_file (int fd)
   return g_bytes_new_take (data, (gsize) status.st_size);
 }
 
-static void
-add_template (gpointer object)
+static gboolean
+is_socket (int fd)
+{
+  struct stat status;
+
+  return fstat (fd, &status) == 0 && S_ISSOCK (status.st_mode);
+}
+
+static Template *
+make_template (gpointer object)
 {
   Template *template = g_new0 (Template, 1);
   g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
@@ -62,8 +74,17 @@ add_template (gpointer object)
   fds = g_unix_fd_list_peek_fds (fd_list, &n);
   template->n_fds = (guint) MIN (n, MAX_FDS);
   for (guint i = 0; i < template->n_fds; i++)
-    template->files[i] = read_file (fds[i]);
-  g_ptr_array_add (templates, template);
+    {
+      template->files[i] = read_file (fds[i]);
+      template->sockets[i] = is_socket (fds[i]);
+    }
+  return template;
+}
+
+static void
+add_template (gpointer object)
+{
+  g_ptr_array_add (templates, make_template (object));
 }
 
 static void
@@ -123,6 +144,10 @@ fuzz_setup (void)
       fill_queue (queues[i]);
       add_and_drop (queues[i]);
     }
+  queues[0] = mp_queue_new_carrying_fds (0, 0, NULL);
+  fill_queue (queues[0]);
+  carrying = make_template (queues[0]);
+  g_object_unref (queues[0]);
   add_and_drop (mp_shared_memory_new (5000, NULL));
   add_and_drop (mp_shareable_list_new (g_variant_new_parsed (items), NULL));
   g_ptr_array_set_size (objects, 0);
@@ -211,6 +236,25 @@ make_file (FuzzInput *input, GBytes *content)
   return reopened;
 }
 
+/* The other end of the last one is the next one. */
+static int other_end = -1;
+
+static int
+make_socket (FuzzInput *input)
+{
+  int sockets[2];
+
+  if (other_end >= 0)
+    return g_steal_fd (&other_end);
+  if (socketpair (AF_UNIX,
+                  (fuzz_u8 (input) < 0xf0 ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC,
+                  0,
+                  sockets) != 0)
+    g_error ("No sockets");
+  other_end = sockets[1];
+  return sockets[0];
+}
+
 static GUnixFDList *
 make_files (FuzzInput *input, const Template *template)
 {
@@ -220,7 +264,9 @@ make_files (FuzzInput *input, const Template *template)
 
   for (guint i = 0; i < n_fds; i++)
     {
-      int fd = make_file (input, template->files[(how & 0x40) != 0 ? 0 : i]);
+      guint which = (how & 0x40) != 0 ? 0 : i;
+      int fd =
+        template->sockets[which] ? make_socket (input) : make_file (input, template->files[which]);
 
       if (fd < 0)
         continue;
@@ -331,12 +377,25 @@ change_handle (FuzzInput *input, GVariant *handle, guint depth)
 static void
 use_queue (FuzzInput *input, MpQueue *queue)
 {
+  g_autoptr (GUnixFDList) fd_list = NULL;
   GError *error = NULL;
   GVariant **values;
   gsize n = 0;
+  guint8 how = fuzz_u8 (input);
 
-  switch (fuzz_choose (input, 4))
+  switch (how < 0xf8 ? how % 4 : how)
     {
+    case 0xf8:
+    case 0xf9:
+    case 0xfa:
+      fd_list = g_unix_fd_list_new ();
+      g_unix_fd_list_append (fd_list, 0, NULL);
+      mp_queue_put_with_fds (queue, g_variant_new_int32 (1), fd_list, 1, NULL, &error);
+      break;
+    case 0xfb:
+    case 0xfc:
+      fuzz_consume_variant (mp_queue_get_with_fds (queue, 1, &fd_list, NULL, &error));
+      break;
     case 0:
       mp_queue_put (queue, g_variant_new_string ("a few words"), 1, NULL, &error);
       break;
@@ -493,8 +552,12 @@ use (FuzzInput *input, GObject *object)
 void
 fuzz_run (FuzzInput *input)
 {
-  const Template *template = g_ptr_array_index (templates, fuzz_choose (input, templates->len));
+  guint8 which = fuzz_u8 (input);
+  /* Apart from the others, so that these stay where they were. */
+  const Template *template =
+    which >= 0xf0 ? carrying : g_ptr_array_index (templates, which % templates->len);
   g_autoptr (GUnixFDList) fd_list = make_files (input, template);
+  g_auto (MpFd) unused G_GNUC_UNUSED = g_steal_fd (&other_end);
   g_autoptr (GVariant) handle = g_variant_ref_sink (change_handle (input, template->handle, 0));
   g_autoptr (GObject) object = NULL;
   GError *error = NULL;

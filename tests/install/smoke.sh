@@ -47,10 +47,14 @@ else
 fi
 
 for file in include/libmp-1/libmp.h share/gir-1.0/Mp-1.gir \
+  share/gjs-1.0/overrides/Mp.js \
   share/dbus-1/services/org.libmp.Mp1.service \
   share/dbus-1/interfaces/org.libmp.Mp1.Manager.xml \
   share/locale/de/LC_MESSAGES/libmp-1.mo; do
   [ -e "$root$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
+done
+for file in mp-helper mp-gjs.js; do
+  [ -e "$MP_LIBEXECDIR/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 service=$(sed -n 's/^Exec=\([^ ]*\).*/\1/p' "$root$prefix/share/dbus-1/services/org.libmp.Mp1.service")
 [ -x "$root$service" ] || { echo "the activation file names $service, which is not installed"; exit 1; }

@@ -39,6 +39,7 @@ class Checker:
     def __init__(self, path):
         self.namespace = ElementTree.parse(path).getroot().find(CORE + 'namespace')
         self.problems = []
+        self.boxed = {'Mp.' + node.get('name') for node in self.namespace.findall(CORE + 'record')}
 
     def problem(self, name, text):
         """Note one."""
@@ -78,7 +79,9 @@ class Checker:
 
     def check_callable(self, node, name):
         """Names and ownership."""
-        if node.get('name') in DENIED:
+        # What is no GObject has its own.
+        boxed = name.rpartition('.')[0] in self.boxed and node.get('name') in ('ref', 'unref')
+        if node.get('name') in DENIED and not boxed:
             self.problem(name, 'hides a method of GObject, or is a keyword')
         values = [('returns', node.find(CORE + 'return-value'))]
         values += [(item.get('name'), item) for item in node.iter(CORE + 'parameter')]

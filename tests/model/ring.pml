@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
-/* How the ring's two sides sleep and wake, libmp/channel/mp-ring-wait.c and
- * mp-ring-source.c. The micro-locks have a model of their own: here a commit,
+/* How the ring's two sides sleep and wake, libmp/channel/mp-ring-wait.c,
+ * mp-ring-claim.c and mp-ring-source.c. The micro-locks have a model of their own: here a commit,
  * of a put as of a get, is one step.
  *
  * Two producers put PUTS messages each into a ring of CAPACITY. SLEEPERS
@@ -10,7 +10,12 @@
  * of all of them are killed, at any step. With GIVE_UP, a consumer that found
  * something may go without it, because a signal or its deadline came while it
  * waited for the consumers' lock, or because it cannot read the message.
- * With LEAVES, a main loop may have something else to do after a message.
+ * With LEAVES, a consumer may have something else to do after a message. With
+ * SPINS, one may look for a while, and say so, before it sleeps.
+ *
+ * With CLAIMS, who finds no room may claim what it needs, BIG for the first of the
+ * producers and 1 for the other, and may give up then. A claim is void when the one who
+ * has it was killed and nothing else can happen.
  *
  * Slices end only when nothing else can happen, and then each at most once
  * until something is committed.
@@ -29,6 +34,10 @@
 #ifndef CAPACITY
 #define CAPACITY 2
 #endif
+/* What the first producer needs at a time. */
+#ifndef BIG
+#define BIG 1
+#endif
 #ifndef SLEEPERS
 #define SLEEPERS 1
 #endif
@@ -46,6 +55,7 @@
 #ifndef KILLED_SLEEPERS
 #define KILLED_SLEEPERS 0
 #endif
+/* With NO_RESETS there are so many idle wakes that the count never starts afresh. */
 #ifndef MAX_IDLE_WAKES
 #define MAX_IDLE_WAKES 1
 #endif
@@ -68,7 +78,7 @@ byte items;
 /* MpRingSide; count and epoch are one word, so each step has both. */
 byte count[2] = KILLED_SLEEPERS;
 byte epoch[2];
-byte sequence[2];
+bool unchanged[N]; /* the sequence of its side, since this one read it */
 byte idle_wakes[2];
 bool armed;
 bool event;
@@ -77,10 +87,24 @@ bool eager;
 byte state[N];
 byte n_kills;
 
+/* mp-ring-claim.c: who claims room, and one more; 0 if nobody does. */
+byte claim;
+#define NEED(who) (who == 0 -> BIG : 1)
+#define IS_BESIDE(who) (claim != 0 && claim != who + 1)
+#define ROOM(who) (items + NEED (who) + (IS_BESIDE (who) -> NEED (claim - 1) : 0) <= CAPACITY)
+#define READY(side) (side == GETTERS -> (items > 0) : ROOM (me))
+/* Only of one that is still there to use it, or that was killed and has it for a moment. */
+#define MAY_PUT(who) (ROOM (who) || (items + NEED (who) <= CAPACITY && state[claim - 1] == DONE))
+
 bool owes[N];    /* somebody may sleep until this one has got further */
 bool hurt;       /* one that owed died */
 bool expired[N]; /* its slice ended since the last commit */
 bool lazy[N];    /* sleeps for a moment only, whatever happens */
+bool waited[N];  /* has to pass on what it does not take */
+
+/* Somebody comes. That it is forgotten after a while is left out, since it only makes
+ * more wakes. */
+bool coming;
 
 #define ASLEEP(who) (state[who] == ON_GETTERS || state[who] == ON_PUTTERS || state[who] == POLLING)
 #define STILL(who) (state[who] != RUNNING && !(state[who] == POLLING && event))
@@ -109,6 +133,15 @@ inline committed()
     expired[4] = false;
 #endif
   }
+}
+
+inline arrive()
+{
+#ifndef MISTAKE_NO_ARRIVAL
+  coming = false
+#else
+  skip
+#endif
 }
 
 inline wake_if(who, side)
@@ -165,17 +198,36 @@ inline leave(side, of_epoch, n)
   fi
 }
 
+inline change_sequence(side)
+{
+  if
+  :: side == PUTTERS -> unchanged[0] = false; unchanged[1] = false
+  :: else ->
+#if N > 3
+     unchanged[3] = false;
+#endif
+#if N > 4
+     unchanged[4] = false;
+#endif
+     unchanged[2] = false
+  fi
+}
+
 /* The look at the count. That the sequence changes is part of the same step,
  * because nobody could do anything in between that it could not do before; the
  * second look of the library is left out. */
 inline look_for_sleepers(side)
 {
+#ifdef NO_RESETS
+  seen_count = (count[side] != 0);
+#else
   seen_count = count[side];
+#endif
   seen_epoch = epoch[side];
   woke = 0;
   if
 #ifndef MISTAKE_SAME_SEQUENCE
-  :: seen_count != 0 -> sequence[side]++
+  :: seen_count != 0 -> change_sequence(side)
 #endif
   :: else
   fi
@@ -191,8 +243,12 @@ inline wake_sleepers(side, everybody)
        woke > 0 ->
        leave(side, seen_epoch, woke);
        idle_wakes[side] = 0;
+       awoke = true;
        woke = 0
      }
+#ifdef NO_RESETS
+  :: woke == 0
+#else
   :: atomic
      {
        woke == 0 ->
@@ -211,11 +267,12 @@ inline wake_sleepers(side, everybody)
      if
      :: woke ->
 #ifndef MISTAKE_QUIET_RESET
-        sequence[side]++;
+        atomic { change_sequence(side) };
         futex_wake(side, true)
 #endif
      :: !woke
      fi
+#endif
   fi
 }
 
@@ -243,59 +300,164 @@ inline disarm()
 /* mp_ring_wake_getters() */
 inline wake_getters()
 {
-  atomic { look_for_sleepers(GETTERS) };
   if
-  :: seen_count != 0 -> wake_sleepers(GETTERS, false)
-  :: seen_count == 0
-  fi;
-#if LOOPS > 0
-  disarm();
+  :: atomic
+     {
+       (count[GETTERS] == 0 && !armed) || coming ->
+       waited[me] = false;
+       owes[me] = false
+     }
+  :: (count[GETTERS] != 0 || armed) && !coming ->
+     atomic { said = (count[GETTERS] > 1); look_for_sleepers(GETTERS) };
+     if
+     :: seen_count != 0 ->
+#ifdef MISTAKE_LATE_ANNOUNCEMENT
+        wake_sleepers(GETTERS, false);
+        coming = said
+#else
+        if
+        :: said -> coming = true
+        :: !said
+        fi;
+        wake_sleepers(GETTERS, false);
+        if
+        :: said && !awoke ->
+#ifndef MISTAKE_STAYS_ANNOUNCED
+           coming = false;
 #endif
-  atomic
-  {
-    forget_sleepers();
-    owes[me] = false
-  }
-}
-
-/* mp_ring_wake_putters(); no main loop waits for room here. */
-inline wake_putters()
-{
-#if CAPACITY < PRODUCERS * PUTS
-  atomic { look_for_sleepers(PUTTERS) };
-  if
-  :: seen_count == 0
-  :: seen_count != 0 ->
+#ifndef MISTAKE_NO_SECOND_LOOK
+           if
+           :: items > 0 ->
+              atomic { look_for_sleepers(GETTERS) };
+              if
+              :: seen_count != 0 -> wake_sleepers(GETTERS, false)
+              :: seen_count == 0
+              fi
+           :: else
+           fi
+#else
+           skip
+#endif
+        :: else
+        fi
+#endif
+     :: seen_count == 0
+     fi;
+#if LOOPS > 0
+     disarm();
+#endif
      atomic
      {
-       woke = eager;
+       awoke = false;
+       said = false;
+       forget_sleepers();
+       waited[me] = false;
+       owes[me] = false
+     }
+  fi
+}
+
+/* mp_ring_pass_on() */
+inline pass_on()
+{
+  if
+#ifndef MISTAKE_KEEPS_THE_WAKE
+  :: items > 0 -> wake_getters()
+  :: atomic { items == 0 -> waited[me] = false; owes[me] = false }
+#else
+  :: atomic { waited[me] = false; owes[me] = false }
+#endif
+  fi
+}
+
+/* Who spins comes. While it does, it looks as often as it likes, and once more after. */
+inline spin()
+{
+#ifdef SPINS
+  if
+  :: atomic { items == 0 -> owes[me] = true; waited[me] = true; coming = true };
+#ifndef MISTAKE_SPINNER_STAYS
+     arrive()
+#endif
+  :: true
+  fi
+#else
+  skip
+#endif
+}
+
+/* mp_ring_wake_putters(); @more: what else it has to do; no main loop waits for room here. */
+inline wake_putters(more)
+{
+#if CAPACITY < PRODUCERS * PUTS + BIG - 1
+  if
+  :: count[PUTTERS] == 0
+  :: count[PUTTERS] != 0 ->
+     /* Before the sequence changes, so that who has just said that it is eager sees that. */
+     atomic
+     {
+       all = eager;
        eager = false
      };
      if
-     :: woke -> wake_sleepers(PUTTERS, true)
-     :: !woke && items <= CAPACITY / 2 -> wake_sleepers(PUTTERS, false)
-     :: !woke && items > CAPACITY / 2
+     :: all || items <= CAPACITY / 2 ->
+        atomic { look_for_sleepers(PUTTERS) };
+        if
+        :: seen_count != 0 && all -> wake_sleepers(PUTTERS, true)
+        :: seen_count != 0 && !all -> wake_sleepers(PUTTERS, false)
+        :: seen_count == 0
+        fi
+     :: else
      fi
   fi;
 #endif
   atomic
   {
+    awoke = false;
+    all = false;
     forget_sleepers();
-    owes[me] = false
+    owes[me] = more
   }
+}
+
+/* mp_ring_unclaim(): those who waited for that look again. */
+inline unclaim()
+{
+#ifdef CLAIMS
+  if
+  :: claimed ->
+#ifndef MISTAKE_QUIET_UNCLAIM
+     atomic { change_sequence(PUTTERS); look_for_sleepers(PUTTERS) };
+     if
+     :: seen_count != 0 -> wake_sleepers(PUTTERS, true)
+     :: seen_count == 0
+     fi;
+#endif
+     atomic
+     {
+       claimed = false;
+       awoke = false;
+       forget_sleepers();
+       owes[me] = false
+     }
+  :: !claimed
+  fi
+#else
+  skip
+#endif
 }
 
 inline forget_sleep()
 {
-  my_sequence = 0;
+  unchanged[me] = false;
   my_epoch = 0;
   result = 0
 }
 
-/* One round of sleep_until_ready(). @ready is an expression. */
-inline sleep_a_slice(side, ready)
+/* One round of sleep_until_ready(). */
+inline sleep_a_slice(side)
 {
-  my_sequence = sequence[side];
+  unchanged[me] = true;
   atomic
   {
     my_epoch = epoch[side];
@@ -307,27 +469,32 @@ inline sleep_a_slice(side, ready)
   fi;
   if
 #ifndef MISTAKE_NO_RECHECK
-  :: atomic { ready -> leave(side, my_epoch, 1); forget_sleep() }
+  :: atomic { READY (side) -> leave(side, my_epoch, 1); forget_sleep() }
 #endif
   :: else ->
      atomic
      {
        if
-       :: sequence[side] == my_sequence -> state[me] = side + 1; owes[me] = false
+       :: unchanged[me] -> state[me] = side + 1; owes[me] = false
        :: else -> leave(side, my_epoch, 1); lazy[me] = false; result = 1
        fi
      };
      if
-     :: atomic { state[me] == RUNNING -> forget_sleep() }
+     :: atomic { state[me] == RUNNING -> waited[me] = true; forget_sleep() }
      :: atomic
         {
           state[me] == side + 1 && QUIET && !expired[me] ->
           state[me] = RUNNING;
           expired[me] = !lazy[me];
           lazy[me] = false;
+          waited[me] = true;
           leave(side, my_epoch, 1);
           forget_sleep()
         }
+     fi;
+     if
+     :: side == GETTERS -> arrive()
+     :: else
      fi
   fi
 }
@@ -335,7 +502,9 @@ inline sleep_a_slice(side, ready)
 active [PRODUCERS] proctype producer()
 {
   byte me = _pid;
-  byte puts, my_sequence, my_epoch, seen_count, seen_epoch, woke;
+  bool claimed;
+  byte puts, my_epoch, seen_count, seen_epoch, woke, awoke, all;
+  bool said;
   bit result;
 
   {
@@ -347,30 +516,45 @@ active [PRODUCERS] proctype producer()
        if
        :: atomic
           {
-            items < CAPACITY ->
-            items++;
+            ROOM (me) ->
+            items = items + NEED (me);
             puts++;
             owes[me] = true;
             lazy[me] = false;
+#ifndef MISTAKE_CLAIM_STAYS
+            claimed = (claim == me + 1);
+            claim = (claimed -> 0 : claim);
+#endif
             committed()
           };
 #ifndef MISTAKE_WAKES_FIRST
-          wake_getters()
+          wake_getters();
 #else
-          owes[me] = false
+          owes[me] = false;
 #endif
-       :: atomic { items == CAPACITY -> lazy[me] = true; owes[me] = false };
+          unclaim()
+       :: atomic { !ROOM (me) -> lazy[me] = true; owes[me] = (claim == me + 1) };
           /* mp_ring_wait_for() ends when it is ready. */
           do
-          :: items < CAPACITY -> break
-          :: items == CAPACITY -> sleep_a_slice(PUTTERS, items < CAPACITY)
+          :: ROOM (me) -> break
+          :: !ROOM (me) ->
+             sleep_a_slice(PUTTERS)
+#ifdef CLAIMS
+          :: atomic { !ROOM (me) && claim == 0 -> claim = me + 1; owes[me] = true }
+          :: atomic { !ROOM (me) && claim == me + 1 -> claim = 0; claimed = true };
+             /* Its deadline came. */
+             unclaim();
+             goto gone
+#endif
           od
        fi
-    :: atomic { puts == PUTS -> state[me] = DONE; break }
-    od
+    :: puts == PUTS -> break
+    od;
+gone:
+    atomic { owes[me] = false; state[me] = DONE }
   }
 #if KILLS > 0
-  unless { atomic { state[me] == DEAD -> puts = 0; forget_sleep(); forget_sleepers() } }
+  unless { atomic { state[me] == DEAD -> puts = 0; claimed = false; forget_sleep(); forget_sleepers(); awoke = false; said = false; all = false } }
 #endif
 }
 
@@ -378,7 +562,8 @@ active [PRODUCERS] proctype producer()
 active [SLEEPERS] proctype consumer()
 {
   byte me = _pid;
-  byte my_sequence, my_epoch, seen_count, seen_epoch, woke;
+  byte my_epoch, seen_count, seen_epoch, woke, awoke, all;
+  bool said;
   bit result;
 
   {
@@ -387,28 +572,37 @@ active [SLEEPERS] proctype consumer()
        {
          items > 0 -> items--; owes[me] = true; committed()
        };
-       wake_putters()
-#ifdef GIVE_UP
-    :: items > 0 && owes[me] ->
-#ifndef MISTAKE_KEEPS_THE_WAKE
-       /* What it was woken for is somebody else's now. */
+       wake_putters(waited[me]);
        if
-       :: items > 0 -> wake_getters()
-       :: else
-       fi;
+#ifndef MISTAKE_NO_CHAIN
+       :: waited[me] -> pass_on()
 #endif
-       break
+       :: else -> waited[me] = false
+       fi
+#ifdef LEAVES
+       ;
+       if
+       :: break
+       :: true
+       fi
 #endif
-    :: items == 0 -> sleep_a_slice(GETTERS, items > 0)
+#ifdef GIVE_UP
+       /* What it was woken for is somebody else's now. */
+    :: items > 0 && waited[me] -> pass_on(); break
+#endif
+    :: items == 0 ->
+       spin();
+       sleep_a_slice(GETTERS)
     od;
     atomic
     {
       owes[me] = false;
+      waited[me] = false;
       state[me] = DONE
     }
   }
 #if KILLS > 0
-  unless { atomic { state[me] == DEAD -> forget_sleep(); forget_sleepers() } }
+  unless { atomic { state[me] == DEAD -> forget_sleep(); forget_sleepers(); awoke = false; said = false; all = false } }
 #endif
 }
 #endif
@@ -447,14 +641,15 @@ inline arm()
 active [LOOPS] proctype loop()
 {
   byte me = _pid;
-  byte seen_count, seen_epoch, woke;
+  byte seen_count, seen_epoch, woke, awoke, all;
+  bool said;
   bool signalled;
 
   {
 next:
     do
     :: atomic { items > 0 -> items--; owes[me] = true; signalled = false; committed() };
-       wake_putters()
+       wake_putters(false)
 #ifdef LEAVES
        ;
        if
@@ -486,7 +681,7 @@ next:
     od
   }
 #if KILLS > 0
-  unless { atomic { state[me] == DEAD -> signalled = false; forget_sleepers() } }
+  unless { atomic { state[me] == DEAD -> signalled = false; forget_sleepers(); awoke = false; said = false; all = false } }
 #endif
 }
 #endif
@@ -494,9 +689,10 @@ next:
 inline kill(who)
 {
   n_kills++;
-  hurt = hurt || owes[who];
+  hurt = hurt || owes[who] || claim == who + 1;
   owes[who] = false;
   lazy[who] = false;
+  waited[who] = false;
   expired[who] = false;
   state[who] = DEAD
 }
@@ -521,6 +717,17 @@ end:
   od
 }
 
+#ifdef CLAIMS
+/* A claim that is not refreshed. */
+active proctype clock()
+{
+end:
+  do
+  :: atomic { QUIET && claim != 0 && state[claim - 1] == DEAD -> claim = 0; committed() }
+  od
+}
+#endif
+
 #define WAITS_IN_VAIN(who) (ASLEEP (who) && (!hurt || expired[who]))
 #define PUTS_IN_VAIN(who) (state[who] == ON_PUTTERS && !lazy[who] && (!hurt || expired[who]))
 
@@ -532,7 +739,7 @@ end:
   :: atomic { QUIET && items > 0 && WANTS_MESSAGE (WAITS_IN_VAIN) -> assert(false) }
   :: atomic
      {
-       QUIET && items < CAPACITY && (PUTS_IN_VAIN (0) || PUTS_IN_VAIN (1)) -> assert(false)
+       QUIET && (MAY_PUT (0) && PUTS_IN_VAIN (0) || MAY_PUT (1) && PUTS_IN_VAIN (1)) -> assert(false)
      }
   fi
 }

@@ -20,15 +20,20 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Beyond this a model is no small one any more, and a machine may have no more.
 MEGABYTES = 1500
+# For those in FULL.
+BIG_MEGABYTES = 3000
 
 TWO = '-DN=2 -DROUNDS=2 -DKILLS=2'
 ONE_ROUND = '-DROUNDS=1'
 HANDED = '-DN=2 -DROUNDS=1 -DKILLS=1 -DHANDOVER'
 LOOPS = '-DPUTS=1 -DSLEEPERS=0 -DLOOPS=2'
-SLEEPERS = '-DPUTS=1 -DSLEEPERS=2 -DLOOPS=0'
+PAIR = '-DPUTS=1 -DSLEEPERS=2 -DLOOPS=0'
+SLEEPERS = PAIR + ' -DNO_RESETS'
+CHAIN = SLEEPERS + ' -DLEAVES -DSPINS'
+CLAIMS = '-DSLEEPERS=1 -DLOOPS=0 -DNO_RESETS -DCLAIMS -DBIG=2 -DCAPACITY=2'
 LEFT = '-DPUTS=2 -DCAPACITY=4 -DSLEEPERS=0 -DLOOPS=2 -DLEAVES'
 RESET = '-DKILLED_SLEEPERS=1 -DMAX_IDLE_WAKES=0'
-KILLED = '-DPUTS=2 -DCAPACITY=4 -DSLEEPERS=1 -DLOOPS=0 ' + RESET
+KILLED = '-DCAPACITY=4 -DSLEEPERS=1 -DLOOPS=0 ' + RESET
 
 # (model, settings, what it says). Those in FULL take longer than all the others.
 HOLDS = [
@@ -48,13 +53,15 @@ HOLDS = [
     ('micro-lock', TWO + ' -DSLICES_LATE', 'the same in two rounds of two'),
     ('micro-lock', '-DROUNDS=2 -DKILLS=0', 'without deaths nobody needs slices'),
     ('micro-lock', TWO, 'two threads never do'),
-    ('ring', '-DPUTS=1', 'a sleeper and a main loop'),
+    ('ring', '-DPUTS=1 -DNO_RESETS', 'a sleeper and a main loop'),
     ('ring', SLEEPERS, 'two sleepers'),
     ('ring', LOOPS + ' -DKILLS=1 -DFIRST_VICTIM=2', 'two main loops, one of which dies'),
     ('ring', '-DPUTS=1 -DCAPACITY=1 -DSLEEPERS=1 -DLOOPS=0 -DKILLS=1',
      'a full ring, and one death'),
-    ('ring', KILLED, 'the count starts afresh after killed sleepers'),
+    ('ring', '-DPUTS=1 ' + KILLED, 'the count starts afresh after killed sleepers'),
     ('ring', SLEEPERS + ' -DGIVE_UP', 'who goes without a message passes its wake on'),
+    ('ring', CHAIN, 'who comes passes on what it leaves'),
+    ('ring', CLAIMS + ' -DPUTS=1 -DKILLS=1', 'a claim holds nobody up after a death'),
     ('ring', LEFT, 'a main loop that empties the eventfd wakes the others again'),
     ('journal', '', 'a committed transaction is there once, whoever dies when'),
 ]
@@ -64,12 +71,14 @@ FULL = [
     ('lock', ONE_ROUND + ' -DKILLS=2 -DSLICES_ANYTIME', 'three, two of which die'),
     ('lock', '-DROUNDS=1 -DKILLS=1 -DHANDOVER -DSLICES_ANYTIME', 'three that hand over'),
     ('lock', '-DROUNDS=2 -DKILLS=1 -DSLICES_LATE', 'three in two rounds'),
-    ('ring', '-DPUTS=1 -DKILLS=1', 'a sleeper and a main loop, and one death'),
+    ('ring', '-DPUTS=1 -DNO_RESETS -DKILLS=1', 'a sleeper and a main loop, and one death'),
     ('ring', SLEEPERS + ' -DKILLS=1', 'two sleepers, and one death'),
     ('ring', LOOPS + ' -DKILLS=1', 'two main loops, and one death'),
-    ('ring', f'{SLEEPERS} {RESET}', 'the count starts afresh, for two sleepers'),
+    ('ring', CLAIMS + ' -DPUTS=2', 'a claim, and one that needs less'),
+    ('ring', CHAIN + ' -DKILLS=1', 'who comes is killed'),
+    ('ring', '-DPUTS=2 ' + KILLED, 'the count starts afresh, and goes on'),
     ('ring', '-DPUTS=1 -DGIVE_UP', 'a sleeper goes without, beside a main loop'),
-    ('ring', '-DPUTS=1 -DCAPACITY=1', 'a full ring, a sleeper and a main loop'),
+    ('ring', '-DPUTS=1 -DNO_RESETS -DCAPACITY=1', 'a full ring, a sleeper and a main loop'),
 ]
 # What is true, and must be known.
 DOES_NOT_HOLD = [
@@ -100,9 +109,17 @@ MISTAKES = [
     ('ring', SLEEPERS, 'SAME_SEQUENCE'),
     ('ring', LOOPS, 'ARMS_FIRST'),
     ('ring', LEFT, 'NO_REARM'),
-    ('ring', KILLED, 'QUIET_RESET'),
-    ('ring', KILLED, 'NO_EPOCH'),
+    ('ring', '-DPUTS=2 ' + KILLED, 'QUIET_RESET'),
+    ('ring', '-DPUTS=2 ' + KILLED, 'NO_EPOCH'),
     ('ring', SLEEPERS + ' -DGIVE_UP', 'KEEPS_THE_WAKE'),
+    ('ring', CHAIN, 'NO_CHAIN'),
+    ('ring', CHAIN, 'NO_ARRIVAL'),
+    ('ring', CHAIN, 'LATE_ANNOUNCEMENT'),
+    ('ring', CHAIN, 'STAYS_ANNOUNCED'),
+    ('ring', CHAIN, 'NO_SECOND_LOOK'),
+    ('ring', CHAIN, 'SPINNER_STAYS'),
+    ('ring', CLAIMS + ' -DPUTS=2', 'CLAIM_STAYS'),
+    ('ring', CLAIMS + ' -DPUTS=2 -DLEAVES', 'QUIET_UNCLAIM'),
     ('journal', '', 'INCREMENTS'),
     ('journal', '', 'COMMITS_FIRST'),
     ('journal', '', 'APPLIES_FIRST'),
@@ -143,16 +160,17 @@ def check(case):
     """(title, whether all is as it should be, what to say about it)."""
     model, settings, title, holds = case
     # What optimising takes is only won back by many states.
-    optimise = '-O2' if (model, settings) in {big[:2] for big in FULL} else '-O0'
+    big = (model, settings) in {each[:2] for each in FULL}
+    optimise = ['-O2', '-DCOLLAPSE'] if big else ['-O0']
     path = os.path.join(HERE, model + '.pml')
     with tempfile.TemporaryDirectory(prefix='mp-model-') as folder:
         try:
             run(['spin', '-a', *settings.split(), path], folder)
-            run(['gcc', optimise, '-w', '-DSAFETY', '-DNOFAIR', '-DVECTORSZ=512',
-                 f'-DMEMLIM={MEGABYTES}', '-o', 'pan', 'pan.c'], folder)
+            run(['gcc', *optimise, '-w', '-DSAFETY', '-DNOFAIR', '-DVECTORSZ=512',
+                 f'-DMEMLIM={BIG_MEGABYTES if big else MEGABYTES}', '-o', 'pan', 'pan.c'], folder)
             report = run(['./pan', '-E', '-n', '-m1000000', '-w22'], folder)
             found = re.search(r'errors: (\d+)', report)
-            complete = not re.search(r'max search depth too small|memory limit|aborting|out of'
+            complete = not re.search(r'max search depth too small|MEMLIM|aborting|out of'
                                      r' memory|invalid array index|interrupted', report)
             states = re.search(r'(\d+) states, stored', report)
             if not found or not complete:

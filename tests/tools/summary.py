@@ -4,7 +4,8 @@
 """Print `N passed, N failed` for one or more of meson's testlog.json files.
 
 A program that reports its cases (TAP, or Python's unittest) counts by cases,
-any other one as one. The exit status is 1 if anything failed.
+any other one as one. What failed is told before, once more, with the end of
+what it printed. The exit status is 1 if anything failed.
 """
 
 import json
@@ -16,6 +17,9 @@ TAP_LINE = re.compile(r'^(not )?ok\b[^\n#]*(#\s*(SKIP|TODO))?', re.M | re.I)
 UNITTEST_RAN = re.compile(r'^Ran (\d+) tests? in ', re.M)
 UNITTEST_COUNT = re.compile(r'\b(failures|errors|unexpected successes|skipped)=(\d+)')
 GOOD = {'OK', 'EXPECTEDFAIL'}
+TAP_BAD = re.compile(r'^not ok\b(?!.*# *TODO).*', re.M | re.I)
+UNITTEST_BAD = re.compile(r'^(?:ERROR|FAIL): .*', re.M)
+LAST_LINES = 15
 
 
 def count_tap(output):
@@ -60,13 +64,28 @@ def count_test(entry):
     return passed, max(failed, 1), skipped
 
 
+def tell_failure(entry):
+    """Print which of a program's cases failed, and the end of its output."""
+    stdout, stderr = entry.get('stdout') or '', entry.get('stderr') or ''
+    print(f"failed: {entry['name']} ({entry['result']}, {entry.get('duration', 0):.0f} s)")
+    for case in TAP_BAD.findall(stdout) + UNITTEST_BAD.findall(stderr):
+        print(f'failed:   {case}')
+    lines = stderr.rstrip().splitlines() or stdout.rstrip().splitlines()
+    for line in lines[-LAST_LINES:]:
+        print(f'failed:     {line[:200]}')
+
+
 def main(paths):
     """Sum up the logs."""
     totals = [0, 0, 0]
     for path in paths:
         with open(path, encoding='utf-8') as log:
             for line in log:
-                for index, number in enumerate(count_test(json.loads(line))):
+                entry = json.loads(line)
+                counts = count_test(entry)
+                if counts[1]:
+                    tell_failure(entry)
+                for index, number in enumerate(counts):
                     totals[index] += number
     passed, failed, skipped = totals
     print(f'{passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''))
