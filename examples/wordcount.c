@@ -196,7 +196,8 @@ count_in_pool (Counts *counts, GPtrArray *files, guint n_workers, GError **error
       g_variant_builder_add (&parts, "v", g_variant_builder_end (&paths));
     }
 
-  job = mp_pool_imap_unordered (pool, "count-words", g_variant_builder_end (&parts), 1, error);
+  job =
+    mp_pool_imap_unordered (pool, "count-words", g_variant_builder_end (&parts), 1, NULL, error);
   if (job == NULL)
     return FALSE;
   for (guint i = 1; i <= n_parts; i++)

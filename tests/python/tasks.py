@@ -27,6 +27,11 @@ def nothing():
     """Do nothing."""
 
 
+def start_method():
+    """How this process starts others."""
+    return mp.get_start_method()
+
+
 def own_pid(_item=None):
     """The process that runs this."""
     return os.getpid()
@@ -95,6 +100,31 @@ def interrupt():
     raise KeyboardInterrupt
 
 
+def temporary_file(test):
+    """The path of a new file, which is removed when the test is done."""
+    fd, path = tempfile.mkstemp(prefix='mp-test-')
+    os.close(fd)
+    test.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
+    return path
+
+
+def wait_while_exists(path):
+    """Come back when the file is gone."""
+    wait_until(lambda: not os.path.exists(path), 60)
+
+
+class ExitsWhenUnpickled:
+    """Calls sys.exit() where it arrives."""
+
+    def __reduce__(self):
+        return sys.exit, (1,)
+
+
+def exits_when_unpickled():
+    """Return what ends who takes it."""
+    return ExitsWhenUnpickled()
+
+
 def unpicklable_result():
     """Return what cannot be pickled."""
     return lambda: None
@@ -151,6 +181,11 @@ def remember(**values):
     _STATE.update(values)
 
 
+def remember_pair(name, value):
+    """An initializer with arguments by position."""
+    _STATE[name] = value
+
+
 def recall(name):
     """What remember() was told."""
     return _STATE.get(name)
@@ -183,6 +218,20 @@ class NotToBeRead:
 
     def __reduce__(self):
         return int, ('not a number',)
+
+
+def watch_parent(q):
+    """Tell that the parent has ended, and do not come back."""
+    q.put(os.getpid())
+    mp.parent_process().join()
+    q.put(mp.parent_process().is_alive())
+    wait_for_ever()
+
+
+def start_watcher(method, q):
+    """Start a process that watches this one, and do not come back."""
+    mp.get_context(method).Process(target=watch_parent, args=(q,)).start()
+    wait_for_ever()
 
 
 def start_another(q):

@@ -250,8 +250,9 @@ class TestMessages(unittest.TestCase):
             self.assertLess(max(asked), 2**20)
 
     def test_lengths_that_cannot_be(self):
-        for head in (struct.pack('!i', -2), struct.pack('!i', -2**31),
-                     struct.pack('!iQ', -1, 2**63), struct.pack('!iQ', -1, 2**64 - 1)):
+        for head in (struct.pack('!i', -3), struct.pack('!i', -2**31),
+                     struct.pack('!iI', -2, 2**31), struct.pack('!iQ', -1, 2**63),
+                     struct.pack('!iQ', -1, 2**64 - 1)):
             for reader, writer in self.pipes():
                 os.write(writer.fileno(), head)
                 self.assertRaisesRegex(OSError, 'bad message length', reader.recv_bytes)

@@ -586,7 +586,7 @@ class TestProcess(unittest.TestCase):
 
         def target():
             q.put(('lock is free', lock.acquire(False), hasattr(local, 'value'),
-                   finalizer.still_alive()))
+                   finalizer.still_active()))
             util.Finalize(None, q.put, ("the child's",), exitpriority=5)
             atexit.register(q.put, 'at exit')
 

@@ -210,6 +210,27 @@ class TestMain(unittest.TestCase):
             self.assertNotEqual(done.returncode, 0)
             self.assertIn('only once', done.stderr)
 
+    def test_main_that_cannot_be_imported_by_workers(self):
+        """A pool says which module it was, and why."""
+        path = self.write('program.py', textwrap.dedent('''\
+            import sys
+            import multiprocessing_gi as mp
+            if __name__ != '__main__':
+                raise KeyError('only once')
+            mp.set_start_method(sys.argv[1])
+            with mp.Pool(2) as pool:
+                try:
+                    pool.map(abs, [-1])
+                except mp.TaskError as error:
+                    print(error)
+            '''))
+        for method in METHODS:
+            done = self.run_python(path, method)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn('cannot begin', done.stdout)
+            self.assertIn(f"main module '{path}'", done.stdout)
+            self.assertIn('only once', done.stdout)
+
     def test_output_is_not_repeated(self):
         path = self.write('program.py', textwrap.dedent('''\
             import sys

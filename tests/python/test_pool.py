@@ -75,6 +75,15 @@ class TestCalls(PoolTest):
                              list(itertools.starmap(tasks.add, pairs)))
         self.assertEqual(self.pool.starmap_async(tasks.add, [(1,), (2, 3)]).get(), [1001, 5])
 
+    def test_many_big_items(self):
+        """More bytes than are sent, or taken, with one call: none is missing, and each in place."""
+        items = [bytes([number]) * (1 << 20 if number % 3 else 10) for number in range(20)]
+        for options in ({'chunksize': 1}, {'chunksize': 4}, {}):
+            with self.subTest(options):
+                self.assertEqual(self.pool.map(bytes, items, **options), items)
+        self.assertEqual(list(self.pool.imap(bytes, items)), items)
+        self.assertEqual(self.pool.apply(bytes, (items[1] * 9,)), items[1] * 9)
+
     def test_big_items(self):
         items = [bytes([number]) * 2_000_000 for number in range(5)]
         self.assertEqual(self.pool.map(bytes.upper, items, chunksize=1),
@@ -116,8 +125,12 @@ class TestCalls(PoolTest):
             mp.Pool(1, 'not callable')
         with self.assertRaises(TypeError):
             self.pool.map(tasks.square, 5)
-        with self.assertRaises(TypeError):
-            self.pool.imap(tasks.square, 5)
+        for call in (lambda: next(self.pool.imap(tasks.square, 5)),
+                     lambda: mp.Pool(1.5), lambda: self.pool.resize(1.5),
+                     lambda: self.pool.map(tasks.square, [1], 1.5),
+                     lambda: self.pool.imap(tasks.square, [1, 2], 2.0)):
+            with self.assertRaises(TypeError):
+                call()
 
     def test_many_threads(self):
         sums = []
@@ -366,6 +379,13 @@ class TestCallbacks(PoolTest):
             pool.join()
 
 
+class Unwilling:
+    """Cannot be iterated."""
+
+    def __iter__(self):
+        raise KeyError('unwilling')
+
+
 class TestImap(PoolTest):
     """imap() and imap_unordered()."""
 
@@ -440,6 +460,13 @@ class TestImap(PoolTest):
             self.assertEqual(list(iterator), [])
         with self.assertRaises(KeyError):
             list(self.pool.imap_unordered(tasks.square, items(0)))
+        # One that cannot even be iterated: the same.
+        for chunksize in (1, 2):
+            for call in (self.pool.imap, self.pool.imap_unordered):
+                iterator = call(tasks.square, Unwilling(), chunksize)
+                with self.assertRaisesRegex(KeyError, 'unwilling'):
+                    next(iterator)
+                self.assertEqual(list(iterator), [])
 
     def test_input_that_waits_for_results(self):
         results = []
@@ -505,6 +532,9 @@ class TestImap(PoolTest):
             def take_packed(self, limit):
                 self.finished = True
                 return self.results.pop(0)
+
+            def take_buffer(self, index):
+                pass
 
             def get_finished(self):
                 return self.finished

@@ -250,6 +250,21 @@ class TestProcess(unittest.TestCase):
                 self.assertEqual(names[1:], [f'Process-{number}' + ':1' * depth
                                              for depth in (1, 2, 3)])
 
+    def test_sees_its_parent_end(self):
+        for method in ('forkserver', 'spawn', 'fork'):
+            with self.subTest(method):
+                q = mp.Queue()
+                middle = mp.get_context(method).Process(target=tasks.start_watcher,
+                                                        args=(method, q))
+                middle.start()
+                pid = q.get(timeout=30)
+                middle.kill()
+                # A forked one has that moment only once it waits, which nobody can see.
+                if method != 'fork':
+                    self.assertIs(q.get(timeout=30), False)
+                self.assertTrue(tasks.wait_until(lambda pid=pid: not tasks.is_alive(pid)))
+                middle.join()
+
     def test_references_are_dropped(self):
         reference = weakref.ref(target := PicklableTarget())
         process = mp.Process(target=target, args=(target,))
@@ -332,7 +347,7 @@ class TestContexts(unittest.TestCase):
         mp.set_start_method(None, force=True)
 
     def test_default(self):
-        self.assertEqual(mp.get_all_start_methods(), ['forkserver', 'spawn', 'fork'])
+        self.assertEqual(mp.get_all_start_methods(), ['forkserver', 'fork', 'spawn'])
         self.assertIsNone(mp.get_start_method(allow_none=True))
         self.assertEqual(mp.get_start_method(), 'forkserver')
         self.assertEqual(mp.get_start_method(allow_none=True), 'forkserver')

@@ -175,6 +175,25 @@ class TestQueue(unittest.TestCase):
 class TestMany(unittest.TestCase):
     """put_many() and get_many()."""
 
+    def test_room_for_many(self):
+        """Who waits for more room than one item needs sleeps, and has its turn."""
+        q = mp.Queue(10)
+        q.put_many(range(5))
+        start = time.thread_time()
+        with self.assertRaises(queue.Full):
+            q.put_many(range(8), timeout=0.5)
+        self.assertLess(time.thread_time() - start, 0.25)
+        thread = threading.Thread(target=q.put_many, args=(range(10, 20),))
+        thread.start()
+        end = time.monotonic() + 20
+        with self.assertRaises(queue.Full):
+            while time.monotonic() < end:
+                q.put(0, False)
+                q.get()
+        self.assertEqual(len(q.get_many(5)), 5)
+        thread.join()
+        self.assertEqual(q.get_many(10), list(range(10, 20)))
+
     def test_order(self):
         q = mp.Queue()
         q.put_many(range(1000))

@@ -4,10 +4,12 @@
 
 import asyncio
 import contextlib
+import queue
 import time
 import unittest
 
 import multiprocessing_gi as mp
+from multiprocessing_gi._raw import Mp
 
 import tasks
 
@@ -37,6 +39,69 @@ class TestAsyncQueue(unittest.IsolatedAsyncioTestCase):
         await asyncio.gather(*putters)
         self.assertEqual(sorted(got), list(range(20)))
 
+    async def test_turn_beside_others(self):
+        """Others, who put as soon as there is room, leave it to who has waited for a moment."""
+        q = mp.Queue()
+        q._attach(Mp.Queue.new(0, 65536))
+
+        def has_room():
+            """Whether another thread can put."""
+            try:
+                q.put(b'x' * 1000, False)
+                return True
+            except queue.Full:
+                return False
+
+        while has_room():
+            pass
+        big = asyncio.create_task(q.aput(b'b' * 40_000))
+        # Those behind it wait for their turn, though they need less.
+        small = asyncio.create_task(q.aput(b's'))
+        # As long as others are first, it would wait for ever.
+        end = time.monotonic() + 20
+        q.get()
+        while await asyncio.to_thread(has_room):
+            q.get()
+            self.assertLess(time.monotonic(), end)
+            self.assertFalse(big.done())
+            await asyncio.sleep(0.001)
+        found = []
+        while not found or found[-1] != b's':
+            found.append(await q.aget())
+        self.assertEqual(found[-2:], [b'b' * 40_000, b's'])
+        await asyncio.gather(big, small)
+        # Nothing is claimed any more.
+        self.assertTrue(await asyncio.to_thread(has_room))
+
+    async def test_big_one_lets_others_go_on(self):
+        """Who waits for more room than a small one needs does not keep the loop to itself."""
+        q = mp.Queue()
+        q._attach(Mp.Queue.new(0, 65536))
+        await q.aput(b'a' * 40_000)
+        big = asyncio.create_task(q.aput(b'b' * 40_000))
+        turns = 0
+        while turns < 20:
+            await asyncio.sleep(0.001)
+            turns += 1
+        self.assertFalse(big.done())
+        big.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await big
+        # Nothing is kept for it, and nobody stands in the line.
+        await asyncio.wait_for(q.aput(b's'), 5)
+        self.assertEqual(len(await q.aget()), 40_000)
+        self.assertEqual(await q.aget(), b's')
+
+    async def test_order_of_those_who_wait(self):
+        q = mp.Queue(1)
+        await q.aput(-1)
+        putters = []
+        for number in range(20):
+            putters.append(asyncio.create_task(q.aput(number)))
+            await asyncio.sleep(0)
+        self.assertEqual([await q.aget() for _ in range(21)], list(range(-1, 20)))
+        await asyncio.gather(*putters)
+
     async def test_cancel(self):
         q = mp.Queue()
         getter = asyncio.create_task(q.aget())
@@ -58,6 +123,21 @@ class TestAsyncQueue(unittest.IsolatedAsyncioTestCase):
             await asyncio.wait_for(q.aget(), 0.05)
         q.put(1)
         self.assertEqual(await asyncio.wait_for(q.aget(), 5), 1)
+
+    async def test_join(self):
+        for q in mp.JoinableQueue(), mp.JoinableQueue(5):
+            await q.ajoin()
+            for item in range(3):
+                q.put(item)
+            joiners = [asyncio.create_task(q.ajoin()) for _ in range(3)]
+            worker = mp.Process(target=tasks.finish, args=(q, 3))
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(q.ajoin(), 0.05)
+            self.assertFalse(any(joiner.done() for joiner in joiners))
+            worker.start()
+            await asyncio.wait_for(asyncio.gather(*joiners), 20)
+            self.assertEqual(q.gobject.get_unfinished(), 0)
+            worker.join()
 
     async def test_iterate(self):
         q = mp.Queue()

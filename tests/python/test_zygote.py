@@ -145,6 +145,33 @@ class ZygoteTest(unittest.TestCase):
         self.assertTrue(sleeper.join(LIMIT_US, None))
         self.assertEqual(sleeper.get_exit_code(), -signal.SIGTERM)
 
+    def test_signal_that_there_is_not(self):
+        """What a child asks for does not harm the other children."""
+        self.write("asking", """
+            import os, socket, stat, struct
+            from multiprocessing_gi._raw import Mp
+
+            def main():
+                context = Mp.Context.new(Mp.StartMethod.FORKSERVER, Mp.Runtime.PYTHON)
+                process = Mp.Process.new_task(context, "signal:pause", None)
+                process.start(None)
+                for fd in map(int, os.listdir("/proc/self/fd")):
+                    try:
+                        is_socket = stat.S_ISSOCK(os.fstat(fd).st_mode)
+                    except OSError:
+                        continue
+                    if fd > 2 and is_socket:
+                        link = socket.socket(fileno=fd)
+                        for number in range(16):
+                            link.send(struct.pack("=IIQiiII", 0x315A504D, 7, number, 0, 1000, 0, 0))
+                        link.detach()
+                process.terminate()
+                if not process.join(30_000_000, None):
+                    os._exit(2)
+                os._exit(3 if process.get_exit_code() == -15 else 4)
+        """)
+        self.assertEqual(self.run_task(self.context(), "asking:main"), 3)
+
     def test_many_descriptors(self):
         """As many as one message carries."""
         context = self.context()

@@ -51,14 +51,34 @@ gboolean accelerator_parse_acquire (PyObject *const *args,
 /* The exception of type @misuse with @text for MP_ERROR_NOT_OWNER and
  * MP_ERROR_LIMIT, OSError for everything else. Takes @error; returns NULL. */
 PyObject *accelerator_raise (GError *error, PyObject *misuse, const char *text);
+/* A list of objects with buffers. */
+typedef struct
+{
+  Py_ssize_t n;
+  GOutputVector *vectors;
+  Py_buffer *buffers;
+} AcceleratorParts;
+
+/* FALSE with an exception set. */
+gboolean accelerator_open_parts (AcceleratorParts *self, PyObject *list);
+void accelerator_close_parts (AcceleratorParts *self);
+/* The memory of a message, which it keeps. Takes @buffer. */
+PyObject *accelerator_block_new (MpBuffer *buffer);
+/* (memory, codec) of a message; the bytes themselves if it is a pickle of those. Takes @buffer. */
+PyObject *accelerator_open_message (MpBuffer *buffer);
+/* Sets a GLib.Error, as PyGObject would. Takes @error; returns NULL. */
+PyObject *accelerator_raise_glib (GError *error);
 gboolean accelerator_add_type (PyObject *module, const char *name, PyType_Spec *spec);
 
-/* locks.c, events.c, values.c, queue.c */
+/* locks.c, events.c, values.c, queue.c, worker.c, child.c, pool.c */
 
 gboolean accelerator_add_locks (PyObject *module);
 gboolean accelerator_add_events (PyObject *module);
 gboolean accelerator_add_values (PyObject *module);
 gboolean accelerator_add_queue (PyObject *module);
+gboolean accelerator_add_worker (PyObject *module);
+gboolean accelerator_add_child (PyObject *module);
+gboolean accelerator_add_pool (PyObject *module);
 
 /* Whether @object is an RLock or a Lock of this module that is attached. */
 gboolean accelerator_is_lock (PyObject *object);

@@ -15,6 +15,139 @@ queue_attach (PyObject *self, PyObject *wrapper)
   return accelerator_attach (self, wrapper, MP_TYPE_QUEUE);
 }
 
+/* The memory of a long message, which it keeps. */
+typedef struct
+{
+  PyObject base;
+  MpBuffer *buffer;
+} Block;
+
+static PyTypeObject *block_type;
+
+static int
+block_get_buffer (PyObject *self, Py_buffer *view, int flags)
+{
+  gsize length;
+  guint8 *memory = mp_buffer_get_memory (((Block *) self)->buffer, &length);
+
+  return PyBuffer_FillInfo (view, self, memory, (Py_ssize_t) length, 0, flags);
+}
+
+static void
+block_dealloc (PyObject *self)
+{
+  PyTypeObject *type = Py_TYPE (self);
+  freefunc free_object = (freefunc) PyType_GetSlot (type, Py_tp_free);
+
+  g_clear_pointer (&((Block *) self)->buffer, mp_buffer_unref);
+  free_object (self);
+  Py_DECREF (type);
+}
+
+static PyType_Slot block_slots[] = {
+  { Py_bf_getbuffer, block_get_buffer },
+  { Py_tp_dealloc, block_dealloc },
+  { 0, NULL },
+};
+
+static PyType_Spec block_spec = { "_multiprocessing_gi.Block",
+                                  sizeof (Block),
+                                  0,
+                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                                  block_slots };
+
+PyObject *
+accelerator_block_new (MpBuffer *buffer)
+{
+  Block *self = PyObject_New (Block, block_type);
+
+  if (self == NULL)
+    mp_buffer_unref (buffer);
+  else
+    self->buffer = buffer;
+  return (PyObject *) self;
+}
+
+/* Sets the exception for @error, or returns FALSE if there was just no room. Takes @error. */
+static gboolean
+raise_for (GError *error)
+{
+  gboolean full = g_error_matches (error, MP_ERROR, MP_ERROR_FULL);
+  PyObject *type = g_error_matches (error, MP_ERROR, MP_ERROR_CLOSED)  ? PyExc_ValueError
+                   : g_error_matches (error, MP_ERROR, MP_ERROR_LIMIT) ? PyExc_MemoryError
+                                                                       : PyExc_OSError;
+
+  if (!full)
+    PyErr_SetString (type, error->message);
+  g_error_free (error);
+  return !full;
+}
+
+gboolean
+accelerator_open_parts (AcceleratorParts *self, PyObject *list)
+{
+  Py_ssize_t n = PyList_Size (list);
+
+  self->n = 0;
+  self->vectors = g_new (GOutputVector, (gsize) n);
+  self->buffers = g_new (Py_buffer, (gsize) n);
+  while (self->n < n)
+    {
+      Py_buffer *buffer = &self->buffers[self->n];
+
+      if (PyObject_GetBuffer (PyList_GetItem (list, self->n), buffer, PyBUF_SIMPLE) != 0)
+        {
+          accelerator_close_parts (self);
+          return FALSE;
+        }
+      self->vectors[self->n++] =
+        (GOutputVector){ .buffer = buffer->buf, .size = (gsize) buffer->len };
+    }
+  return TRUE;
+}
+
+void
+accelerator_close_parts (AcceleratorParts *self)
+{
+  for (Py_ssize_t i = 0; i < self->n; i++)
+    PyBuffer_Release (&self->buffers[i]);
+  g_free (self->buffers);
+  g_free (self->vectors);
+}
+
+/* The parts of one message, which say what they are together. */
+static PyObject *
+try_put_parts (gpointer queue, PyObject *list)
+{
+  PyObject *number = PyObject_GetAttrString (list, "codec");
+  long codec = number != NULL ? PyLong_AsLong (number) : -1;
+  AcceleratorParts parts;
+  PyThreadState *state;
+  GError *error = NULL;
+  gboolean done;
+
+  Py_XDECREF (number);
+  if (PyErr_Occurred () != NULL)
+    return NULL;
+  if (codec < 0 || codec > MP_CODEC_PICKLE_BUFFERS)
+    {
+      PyErr_Format (PyExc_ValueError, "there is no codec %ld", codec);
+      return NULL;
+    }
+  if (!accelerator_open_parts (&parts, list))
+    return NULL;
+  state = PyEval_SaveThread ();
+  done =
+    mp_queue_put_vectors (queue, parts.vectors, (gsize) parts.n, (MpCodec) codec, 0, NULL, &error);
+  PyEval_RestoreThread (state);
+  accelerator_close_parts (&parts);
+  if (done)
+    Py_RETURN_TRUE;
+  if (raise_for (error))
+    return NULL;
+  Py_RETURN_FALSE;
+}
+
 static gboolean
 put (gpointer queue, const Py_buffer *data, guint codec, GError **error)
 {
@@ -45,29 +178,48 @@ queue_try_put (PyObject *self, PyObject *const *args, Py_ssize_t n)
   codec = PyLong_AsLong (args[1]);
   if (codec == -1 && PyErr_Occurred () != NULL)
     return NULL;
-  if (codec < 0 || codec > MP_CODEC_JSON)
+  if (codec < 0 || codec > MP_CODEC_PICKLE_BUFFERS)
     {
       PyErr_Format (PyExc_ValueError, "there is no codec %ld", codec);
       return NULL;
     }
+  if (PyList_Check (args[0]))
+    return try_put_parts (queue, args[0]);
   if (PyObject_GetBuffer (args[0], &data, PyBUF_SIMPLE) != 0)
     return NULL;
   done = put (queue, &data, (guint) codec, &error);
   PyBuffer_Release (&data);
   if (done)
     Py_RETURN_TRUE;
-  if (!g_error_matches (error, MP_ERROR, MP_ERROR_FULL))
-    {
-      PyObject *type = g_error_matches (error, MP_ERROR, MP_ERROR_CLOSED)  ? PyExc_ValueError
-                       : g_error_matches (error, MP_ERROR, MP_ERROR_LIMIT) ? PyExc_MemoryError
-                                                                           : PyExc_OSError;
-
-      PyErr_SetString (type, error->message);
-      g_error_free (error);
-      return NULL;
-    }
-  g_error_free (error);
+  if (raise_for (error))
+    return NULL;
   Py_RETURN_FALSE;
+}
+
+/* The next message, which is long, or another one if that was taken meanwhile. */
+static PyObject *
+get_long (gpointer queue)
+{
+  GError *error = NULL;
+  PyThreadState *state = PyEval_SaveThread ();
+  MpBuffer *buffer = mp_queue_get_buffer (queue, 0, NULL, &error);
+  PyObject *block;
+
+  PyEval_RestoreThread (state);
+  if (buffer != NULL)
+    {
+      int codec = (int) mp_buffer_get_codec (buffer);
+
+      block = accelerator_block_new (buffer);
+      return block != NULL ? Py_BuildValue ("(Ni)", block, codec) : NULL;
+    }
+  if (g_error_matches (error, MP_ERROR, MP_ERROR_EMPTY))
+    {
+      g_error_free (error);
+      return Py_BuildValue ("(y#i)", "", (Py_ssize_t) 0, -1);
+    }
+  raise_for (error);
+  return NULL;
 }
 
 static PyObject *
@@ -81,6 +233,8 @@ queue_try_get (PyObject *self, PyObject *nothing)
   if (queue == NULL)
     return accelerator_complain (self);
   data = mp_queue_try_get_payload (queue, &length, &codec);
+  if (G_UNLIKELY (codec == -4))
+    return get_long (queue);
   return Py_BuildValue ("(y#i)",
                         data != NULL ? (const char *) data : "",
                         (Py_ssize_t) length,
@@ -92,7 +246,8 @@ static PyMethodDef methods[] = {
   { "_try_put",
     (PyCFunction) (void *) queue_try_put,
     METH_FASTCALL,
-    "_try_put(data, codec): puts a message; False if there is no room." },
+    "_try_put(data, codec): puts a message, or the parts of one in a list; False if there is no "
+    "room." },
   { "_try_get", queue_try_get, METH_NOARGS, "_try_get(): (data, codec) of the next message." },
   { NULL, NULL, 0, NULL },
 };
@@ -119,5 +274,6 @@ static PyType_Spec spec = { "_multiprocessing_gi.Queue",
 gboolean
 accelerator_add_queue (PyObject *module)
 {
-  return accelerator_add_type (module, "Queue", &spec);
+  block_type = (PyTypeObject *) PyType_FromSpec (&block_spec);
+  return block_type != NULL && accelerator_add_type (module, "Queue", &spec);
 }

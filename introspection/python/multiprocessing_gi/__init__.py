@@ -20,13 +20,13 @@ import sys as _sys
 from . import context
 from .connection import Pipe
 from .context import Process
-from .pool import Pool
-from .queues import JoinableQueue, Queue, SimpleQueue
+from .pool import Pool, current_task
+from .queues import CarryingQueue, JoinableQueue, Queue, SimpleQueue
 from .sharedctypes import Array, RawArray, RawValue, Value
 from .synchronize import BoundedSemaphore, Barrier, Condition, Event, Lock, RLock, Semaphore
 from .process import active_children, current_process, parent_process
-from ._raw import (AuthenticationError, BufferTooShort, CancelledError, ProcessError,
-                   TaskError, TimeoutError, WorkerDiedError)
+from ._raw import (AuthenticationError, BufferTooShort, CancelledError, LimitError,
+                   ProcessError, TaskError, TimeoutError, WorkerDiedError)
 
 _default = context._default_context
 
@@ -44,13 +44,14 @@ set_forkserver_preload = _default.set_forkserver_preload
 set_start_method = _default.set_start_method
 
 __all__ = ["Array", "AuthenticationError", "Barrier", "BoundedSemaphore", "BufferTooShort",
-           "CancelledError", "Condition", "Event", "JoinableQueue", "Lock", "Pipe", "Pool",
-           "Process", "ProcessError", "Queue", "RLock", "RawArray", "RawValue", "Semaphore",
-           "SimpleQueue", "TaskError", "TimeoutError", "Value", "WorkerDiedError",
-           "active_children", "allow_connection_pickling", "context", "cpu_count",
-           "current_process", "freeze_support", "get_all_start_methods", "get_context",
-           "get_logger", "get_start_method", "log_to_stderr", "parent_process", "reducer",
-           "set_executable", "set_forkserver_preload", "set_start_method"]
+           "CancelledError", "CarryingQueue", "Condition", "Event", "JoinableQueue", "LimitError",
+           "Lock", "Pipe", "Pool", "Process", "ProcessError", "Queue", "RLock", "RawArray",
+           "RawValue", "Semaphore", "SimpleQueue", "TaskError", "TimeoutError", "Value",
+           "WorkerDiedError", "active_children", "allow_connection_pickling", "context",
+           "cpu_count",
+           "current_process", "current_task", "freeze_support", "get_all_start_methods",
+           "get_context", "get_logger", "get_start_method", "log_to_stderr", "parent_process",
+           "reducer", "set_executable", "set_forkserver_preload", "set_start_method"]
 
 # In a child the main module is known by both names.
 if "__main__" in _sys.modules:

@@ -9,7 +9,6 @@ to be sent, or None when the next message is to be given to them; so that one th
 go through many handshakes at a time.
 """
 
-import hmac
 import os
 
 from ._raw import AuthenticationError
@@ -108,6 +107,7 @@ def _split(message):
 
 def _mac(authkey, challenge, name):
     try:
+        import hmac
         return hmac.new(authkey, challenge, name).digest()
     except ValueError as error:
         # As md5, where the system forbids it.
@@ -119,6 +119,7 @@ def _verify(authkey, challenge, reply):
         name, mac = _LEGACY_DIGEST, reply
     else:
         name, mac = _split(reply)
+    import hmac
     if not hmac.compare_digest(mac, _mac(authkey, challenge, name)):
         raise AuthenticationError("the digest that was received is wrong")
 

@@ -6,19 +6,18 @@ The zygote (_zygote.py) calls prepare_zygote() once, and run() in each process i
 forks; an interpreter that was started afresh calls spawn_main().
 """
 
+import _signal
 import importlib
 import io
 import os
 import pickle
 import runpy
-import signal
 import sys
 import traceback
 import types
 
 from . import context, process, util
-from ._raw import GLib
-from ._serialize import GVARIANT, decode, fd_list_from, inheriting, loads
+from ._serialize import decode, inheriting, loads
 
 __all__ = ["run", "prepare_zygote", "spawn_main"]
 
@@ -32,13 +31,12 @@ def run(task, codec, data, fds, preparation):
     it (now owned here), preparation is what the context was given for its processes.
     """
     _restore_interpreter()
-    fd_list = fd_list_from(fds) if fds else None
     try:
         if task == context.PROCESS_TASK:
-            return _run_process(data, fd_list)
+            return _run_process(data, fds, preparation)
         if task == WORKER_TASK:
-            from . import _worker
-            return _worker.main(variant_of(data, codec), fd_list, preparation)
+            import multiprocessing_gi._worker as worker
+            return worker.main(data, fds, preparation)
         return _run_function(task, data, codec, preparation)
     except SystemExit as error:
         return process.exit_code_of(error)
@@ -55,37 +53,46 @@ def spawn_main():
     sys.exit(run(*take_start()))
 
 
-def variant_of(data, codec):
-    """The GLib.Variant of a payload; None if there is none."""
-    if codec != GVARIANT or not data:
-        return None
-    boxed = GLib.Variant.new_from_bytes(GLib.VariantType("v"), GLib.Bytes.new(data), False)
-    return boxed.get_variant()
+def run_frozen():
+    """What freeze_support() does: nothing, in a process that its user started."""
+    if "MP_ZYGOTE" in os.environ:
+        from . import _zygote
+        _zygote.main()
+    elif "MP_START" in os.environ:
+        spawn_main()
 
 
-def _print_failure(name):
+def complain(text):
+    """Writes to the standard error, if there is one."""
     try:
-        sys.stderr.write(f"Process {name}:\n")
-        traceback.print_exc()
+        sys.stderr.write(text)
     except (AttributeError, ValueError, OSError):
         pass
 
 
+def _print_failure(name):
+    complain(f"Process {name}:\n{traceback.format_exc()}")
+
+
 def _restore_interpreter():
     """Gives a forked process the signals and streams of a fresh one."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _signal.getsignal(_signal.SIGINT) is not _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     util.forget_parent()
-    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, _open_standard(fd, mode))
-        elif mode == "w" and hasattr(stream, "reconfigure"):
-            # The one it was made for may have been another kind of file.
-            try:
-                stream.reconfigure(line_buffering=fd == 2 or os.isatty(fd))
-            except (ValueError, OSError):
-                pass
+    if sys.stdin is None:
+        sys.stdin = _open_standard(0, "r")
+    if sys.stdout is None:
+        sys.stdout = _open_standard(1, "w")
+    else:
+        # The file it was made for may have been another kind.
+        try:
+            by_line = os.isatty(1)
+            if sys.stdout.line_buffering != by_line:
+                sys.stdout.reconfigure(line_buffering=by_line)
+        except (AttributeError, ValueError, OSError):
+            pass
+    if sys.stderr is None:
+        sys.stderr = _open_standard(2, "w")
 
 
 def _open_standard(fd, mode):
@@ -97,24 +104,24 @@ def _open_standard(fd, mode):
         return None
 
 
-def _run_process(data, fd_list):
+def _run_process(data, fds, preparation):
     """Runs a process object: the two pickles of context.start_process()."""
     stream = io.BytesIO(data)
+    changes, parent = pickle.load(stream)
+    prepare_like(preparation, changes)
     current = process.current_process()
     current._inheriting = True
     try:
-        preparation = pickle.load(stream)
-        prepare(preparation)
-        with inheriting(fd_list):
+        with inheriting(fds):
             obj = pickle.load(stream)
     finally:
         del current._inheriting
-    return obj._bootstrap(*preparation["parent"])
+    return obj._bootstrap(*parent)
 
 
 def _run_function(task, data, codec, preparation):
     """Calls "package.module:function" for a program in another language."""
-    apply_preparation(preparation)
+    prepare_like(preparation, {})
     obj = process.BaseProcess(name=task)
     arguments = () if not data else (decode(data, codec),)
     obj._target, obj._args = _call_by_name, (task, arguments)
@@ -140,7 +147,8 @@ def find_function(name):
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise
-        raise FunctionNotFoundError(f"No module named {error.name!r}") from error
+        raise FunctionNotFoundError(f"No module named {error.name!r}, for the function "
+                                    f"{path!r}") from error
     for attribute in path.split("."):
         try:
             found = getattr(found, attribute)
@@ -154,38 +162,78 @@ def find_function(name):
 # Becoming like the parent.
 
 
-def apply_preparation(pickled):
-    """prepare() from the bytes that a context hands to its processes; None for none."""
-    if pickled:
+# A preparation that this process has from its zygote, and what is left of it to be done.
+_prepared = None
+_left = {}
+
+
+def prepare_like(pickled, changes):
+    """Makes this process like the one that started it.
+
+    That is as context.prepare_data() told when it made the context (None: it did not), but
+    for some changes.
+    """
+    if pickled is None:
+        data = changes
+    elif pickled is _prepared:
+        data = {**_left, **changes}
+    else:
+        data = {**loads(bytes(pickled)), **changes}
+    if data:
         current = process.current_process()
         current._inheriting = True
         try:
-            prepare(loads(bytes(pickled)))
+            prepare(data)
         finally:
             del current._inheriting
 
 
 def prepare(data):
-    """Makes this process like the one that made data with context.prepare_data()."""
-    if data["name"] is not None:
-        process.current_process().name = data["name"]
-    process.current_process().authkey = data["authkey"]
-    util.restore_logging(data["logging"])
-    sys.path[:] = data["sys_path"]
-    sys.argv[:] = data["sys_argv"]
-    process.ORIGINAL_DIR = data["original_dir"]
-    context._starter.restore(data["starter"])
-    if data["dir"] is not None:
+    """Makes this process like the one that made data, or a part of it, with prepare_data()."""
+    current = process.current_process()
+    if data.get("name") is not None:
+        current.name = data["name"]
+    if "authkey" in data:
+        current.authkey = data["authkey"]
+    if "logging" in data:
+        util.restore_logging(data["logging"])
+    if "sys_path" in data:
+        sys.path[:] = data["sys_path"]
+    if "sys_argv" in data:
+        sys.argv[:] = data["sys_argv"]
+    if "original_dir" in data:
+        process.ORIGINAL_DIR = data["original_dir"]
+    if "starter" in data:
+        context._starter.restore(data["starter"])
+    if data.get("dir") is not None:
         try:
             os.chdir(data["dir"])
         except OSError:
             pass
-    context._default_context.set_start_method(data["start_method"], force=True)
-    if data["main"] is not None:
-        import_main(*data["main"])
-    if sys.modules["__main__"].__name__ != "__mp_main__":
+    if "start_method" in data:
+        context._default_context.set_start_method(data["start_method"], force=True)
+    if "main" in data:
+        _take_main(data["main"], data.get("frozen"))
+
+
+def _take_main(main, frozen):
+    """Has the main module of the parent in the place of this one's."""
+    if main is not None:
+        try:
+            import_main(*main)
+        except Exception as error:
+            raise MainModuleError(f"the main module {main[1]!r} cannot be imported in a "
+                                  f"child: {type(error).__name__}: {error}") from error
+    if frozen:
+        # It has run as far as freeze_support() already.
+        sys.modules["__mp_main__"] = sys.modules["__main__"]
+    elif sys.modules["__main__"].__name__ != "__mp_main__":
         # Nobody must find what the zygote has there.
         sys.modules["__main__"] = sys.modules["__mp_main__"] = _NoMain("__main__")
+
+
+class MainModuleError(ImportError):
+    """What the parent has as its main module raises when a child imports it."""
 
 
 class _NoMain(types.ModuleType):
@@ -218,25 +266,34 @@ def import_main(kind, value):
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main
 
 
-def prepare_zygote(preparation):
+def prepare_zygote(preparation, with_main):
     """Prepares the process whose forks are to run Python: called once, before any fork.
 
     A main module that cannot be imported here is left to the forked processes, which
     report what is wrong with it where it can be seen.
     """
     data = loads(bytes(preparation))
-    # The rest is for each process to take over.
-    data.update(name=None, logging=(None, False))
-    main, data["main"] = data["main"], None
-    prepare(data)
-    if main is None or not data.get("preload_main"):
+    prepare({**data, "name": None, "logging": (None, False), "main": None})
+    if data["main"] is None or not (with_main and data.get("preload_main")):
         return
     current = process.current_process()
     current._inheriting = True
     try:
-        import_main(*main)
+        import_main(*data["main"])
     except BaseException:
         pass
     finally:
         del current._inheriting
         util.flush_std_streams()
+
+
+def finish_zygote(preparation):
+    """Called when everything is imported: what is prepared here need not be in each fork."""
+    global _prepared, _left
+    data = loads(bytes(preparation))
+    # Modules may have changed what is the parent's to say.
+    prepare({**data, "name": None, "logging": (None, False), "main": None})
+    _left = {} if data["logging"] == (None, False) else {"logging": data["logging"]}
+    if data["main"] is not None and sys.modules["__main__"].__name__ != "__mp_main__":
+        _left.update(main=data["main"], frozen=data["frozen"])
+    _prepared = preparation

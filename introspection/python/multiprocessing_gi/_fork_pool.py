@@ -12,12 +12,11 @@ import gc
 import os
 import signal
 import socket
-import sys
 import traceback
 
-from . import _child, _fork, _worker, _zygote, context, process, util
+from . import _fork, _worker, _zygote, context, process, util
+from ._pure import die_with, set_name
 from ._raw import GLib, Mp, convert_error
-from ._serialize import fd_list_from
 
 __all__ = ["make_context"]
 
@@ -25,11 +24,11 @@ _OWN_HANDLERS = {signal.SIGINT: signal.SIG_IGN, signal.SIGHUP: signal.SIG_IGN,
                  signal.SIGPIPE: signal.SIG_IGN, signal.SIGTERM: signal.SIG_DFL}
 
 
-def make_context(initializer, initargs, stacklevel=1):
+def make_context(initializer, initargs, daemon, stacklevel=1):
     """The GObject context whose processes are forked from a copy of this process."""
     current = process.current_process()
     parent = os.getpid(), current.name
-    inherited = _worker.Inherited("ForkPoolWorker", current._identity, parent, initializer,
+    inherited = _worker.Inherited("ForkPoolWorker", current._identity, parent, daemon, initializer,
                                   initargs)
     with _fork.forking(stacklevel + 1):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -55,7 +54,8 @@ def _serve(ours, theirs, inherited):
         handlers = {number: signal.signal(number, handler)
                     for number, handler in _OWN_HANDLERS.items()}
         template = _Template(theirs.detach(), inherited, handlers, mask)
-        _zygote.set_name("mp-template")
+        set_name("mp-template")
+        _worker.rehearse()
         gc.freeze()
         template.run()
     except BaseException:  # pylint: disable=broad-except
@@ -71,6 +71,8 @@ class _Template(_zygote.Zygote):
     def __init__(self, fd, inherited, handlers, mask):
         super().__init__(fd, inherited.parent[0])
         self.inherited = inherited
+        # A child has what its parent has, descriptors, too.
+        self.worker_name, self.child_name = self.child_name, None
         self.handlers_of_parent = handlers
         self.mask_of_parent = mask
         if os.getppid() != inherited.parent[0]:
@@ -79,20 +81,20 @@ class _Template(_zygote.Zygote):
     def fork_spare(self):
         """None: it would be one more copy of what may be big."""
 
-    def run_child(self, link, other_end, afresh):
+    def run_child(self, link_fd, has_start, afresh):
         """All of a worker's life; gives its exit code."""
-        _zygote.die_with(self.pid)
-        for sock in [self.first.sock, other_end, *(child.link.sock for child in self.children)]:
-            if sock is not None:
-                sock.close()
+        die_with(self.pid)
+        for fd in [self.first.fd, *(child.link.fd for child in self.children)]:
+            if fd >= 0:
+                os.close(fd)
         for child in self.children:
             os.close(child.pidfd)
         os.close(self.requester_pidfd)
         self.epoll.close()
-        _zygote.set_name(os.path.basename(sys.executable))
-        body, body_fd, fds = _zygote.receive_start(link)
+        set_name(self.worker_name)
+        (_, _, handle, _), body_fd, fds = _zygote.take_up(link_fd)
         os.close(body_fd)
-        link.close()
+        os.close(link_fd)
         for number, handler in self.handlers_of_parent.items():
             # None: it was not Python that set it.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -101,7 +103,6 @@ class _Template(_zygote.Zygote):
         util.forget_parent()
         context._default_context.set_start_method("fork", force=True)
         try:
-            return _worker.main(_child.variant_of(body.data, body.codec),
-                                fd_list_from(fds), None, self.inherited)
+            return _worker.main(handle, fds, None, self.inherited)
         except SystemExit as error:
             return process.exit_code_of(error)

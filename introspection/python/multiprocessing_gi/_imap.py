@@ -7,10 +7,11 @@ import itertools
 import threading
 import weakref
 
-from . import _raw, _tasks
-from ._raw import GLib, SLICE_US, TimeoutError, deadline_after, remaining_us
+from . import _payloads, _raw, _tasks
+from ._async import Arrivals
+from ._primitives import taker_of
+from ._raw import GLib, Mp, SLICE_US, TimeoutError, deadline_after, remaining_us
 from ._results import job_failure, value_of
-from ._serialize import dumps
 
 __all__ = ["IMapIterator", "IMapUnorderedIterator", "Feeder"]
 
@@ -29,6 +30,7 @@ class IMapIterator:
         self._feeder = feeder
         self._ready = collections.deque()
         self._lock = threading.RLock()
+        self._arrivals = None
         weakref.finalize(self, feeder.abandon).atexit = False
 
     def __iter__(self):
@@ -38,6 +40,15 @@ class IMapIterator:
     def gobject(self):
         """The Mp.raw.Job behind it."""
         return self._feeder.job
+
+    @property
+    def progress(self):
+        """How much is done of what was read of the input, from 0 to 1."""
+        return self._feeder.job.get_progress()
+
+    def cancel(self):
+        """Cancels what is left; the results that are there can still be taken."""
+        return self._feeder.job.cancel()
 
     def next(self, timeout=None):
         """The next result; TimeoutError if there is none in time."""
@@ -57,23 +68,47 @@ class IMapIterator:
 
     __next__ = next
 
-    def _fetch(self, deadline):
-        """Waits for results and puts what they stand for into _ready."""
-        feeder = self._feeder
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        """The next result, in asyncio."""
         while True:
-            for status, codec, data in feeder.fetch():
-                if status is None:
-                    self._ready.append((False, data))
-                else:
-                    self._expand(*value_of(status, codec, data))
-            if self._ready:
-                return
-            if feeder.exhausted():
+            # Another thread may be waiting in here: it gets the next one.
+            if self._lock.acquire(blocking=False):
+                try:
+                    if self._ready or self._take():
+                        success, value = self._ready.popleft()
+                        break
+                finally:
+                    self._lock.release()
+                if self._feeder.exhausted():
+                    raise StopAsyncIteration
+            if self._arrivals is None:
+                self._arrivals = Arrivals(self, self._feeder)
+            await self._arrivals.wait()
+        if success:
+            return value
+        raise value
+
+    def _take(self):
+        """Puts what the results that are there stand for into _ready; False if there are none."""
+        for status, codec, data in self._feeder.fetch():
+            if status is None:
+                self._ready.append((False, data))
+            else:
+                self._expand(*value_of(status, codec, data))
+        return bool(self._ready)
+
+    def _fetch(self, deadline):
+        """Waits until something is ready."""
+        while not self._take():
+            if self._feeder.exhausted():
                 raise StopIteration
             left = remaining_us(deadline)
             if left == 0:
                 raise TimeoutError
-            feeder.wait(left)
+            self._feeder.wait(left)
 
     def _expand(self, success, value):
         if success and self._feeder.chunked:
@@ -88,6 +123,12 @@ class IMapUnorderedIterator(IMapIterator):
     _ordered = False
 
 
+def _raise(error):
+    """An iterator that raises."""
+    raise error
+    yield  # makes this a generator
+
+
 class Feeder:
     """The input side of an imap(): reads the iterable and pushes tasks, within a limit.
 
@@ -97,8 +138,9 @@ class Feeder:
     they are dropped, and the limit is one on unfinished tasks.
     """
 
-    def __init__(self, job, iterable, chunksize, ordered, limit):
+    def __init__(self, job, iterable, chunksize, ordered, limit, busy=2):
         self.job = job
+        self._take = taker_of(job)
         self.chunked = chunksize > 1
         self._chunksize = chunksize
         self._ordered = ordered
@@ -109,12 +151,17 @@ class Feeder:
         self._next = 0             # of the next result to hand out
         self._failures = {}        # position: exception of what was not pushed
         self._outstanding = 0      # pushed and not fetched
+        self._long_ones = _payloads.LongOnes(busy)
         self._ended = False        # all of the input was read
         self._unlimited = False
         self._abandoned = False
         self._instant = isinstance(iterable, _INSTANT)
         try:
             self._iterator = iter(iterable)
+        except Exception as error:
+            # It is the first thing that comes out.
+            self._iterator = _raise(error)
+            self._instant = True
         except BaseException:
             job.end_input()
             raise
@@ -130,7 +177,7 @@ class Feeder:
     # Reading.
 
     def _payload(self):
-        """The payload of the next task: bytes, an exception, or None at the end."""
+        """The payload of the next task, an exception, or None at the end."""
         try:
             if self.chunked:
                 item = tuple(itertools.islice(self._iterator, self._chunksize))
@@ -145,22 +192,31 @@ class Feeder:
             self._iterator = iter(())
             return error
         try:
-            return dumps(item)
+            return _payloads.dump_result(item)
         except Exception as error:
             return error
 
-    def _push(self, payloads):
-        """Pushes tasks; False when the pool takes none any more."""
-        self._position += len(payloads)
-        self._outstanding += len(payloads)
+    def _push(self, payload):
+        """Pushes a list of payloads or a long one; False when the pool takes none any more."""
+        n = len(payload) if type(payload) is list else 1
+        self._position += n
+        self._outstanding += n
         try:
-            self.job.push_packed(b"".join(payloads), _tasks.pack_lengths(payloads))
+            _payloads.push(self.job, payload)
         except GLib.Error as error:
-            self._position -= len(payloads)
-            self._outstanding -= len(payloads)
-            self._fail(_raw.convert_error(error))
+            self._position -= n
+            self._outstanding -= n
+            # It may be that the pool was terminated.
+            ended = _raw.is_mp_error(error, Mp.Error.CLOSED) and self.job.get_finished()
+            self._fail(job_failure(self.job) if ended else _raw.convert_error(error))
             return False
+        self._long_ones.add(payload)
         return True
+
+    def _forget(self, index):
+        """A task is not outstanding any more."""
+        self._outstanding -= 1
+        self._long_ones.forget(index)
 
     def _fail(self, exception):
         """Keeps the exception of what cannot be pushed, at its place."""
@@ -176,7 +232,11 @@ class Feeder:
         self.job.end_input()
 
     def _room(self):
-        return BATCH if self._unlimited else self._limit - self._outstanding
+        if self._unlimited:
+            return BATCH
+        if self._long_ones.are_enough():
+            return 0
+        return self._limit - self._outstanding
 
     def _read_instantly(self):
         """Reads as much of an input that cannot block as the limit allows."""
@@ -186,14 +246,15 @@ class Feeder:
                 return
             while len(batch) < room:
                 payload = self._payload()
-                if not isinstance(payload, bytes):
+                if not isinstance(payload, bytes) or _payloads.is_long(payload):
                     break
                 batch.append(payload)
+                payload = b""
             if batch and not self._push(batch):
                 payload = None
             if isinstance(payload, Exception):
                 self._fail(payload)
-            elif payload is None:
+            elif payload is None or (payload and not self._push(payload)):
                 self._end()
 
     def _start_thread(self):
@@ -209,7 +270,7 @@ class Feeder:
                         break
                     if isinstance(payload, Exception):
                         self._fail(payload)
-                    elif not self._push([payload]):
+                    elif not self._push(payload if _payloads.is_long(payload) else [payload]):
                         break
                     self._condition.notify_all()
         finally:
@@ -221,8 +282,9 @@ class Feeder:
         while True:
             with self._condition:
                 if self._abandoned:
-                    taken = self.job.take_packed(0)
-                    self._outstanding -= sum(1 for _ in _tasks.iterate_packed(taken))
+                    for index, *_ in _tasks.iterate_packed(self.job.take_packed(0),
+                                                           self._take):
+                        self._forget(index)
                 if self._room() > 0:
                     return True
                 if self.job.get_finished():
@@ -268,10 +330,10 @@ class Feeder:
                 return out
             # Asked before the results are taken: the last ones may come in between.
             finished = self.job.get_finished()
-            for _index, status, codec, data in _tasks.iterate_packed(
-                    self.job.take_packed(min(limit, BATCH) or BATCH)):
+            for index, status, codec, data in _tasks.iterate_packed(
+                    self.job.take_packed(min(limit, BATCH) or BATCH), self._take):
                 out.append((status, codec, data))
-                self._outstanding -= 1
+                self._forget(index)
                 self._next += 1
             if not out and self._outstanding and finished:
                 # The pool was terminated: this stands for all that is missing.

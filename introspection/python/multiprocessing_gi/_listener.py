@@ -12,7 +12,6 @@ import os
 import select
 import socket
 import struct
-import tempfile
 import threading
 import time
 
@@ -48,6 +47,7 @@ def arbitrary_address(family):
     if family == "AF_INET6":
         return "::1", 0
     if family == "AF_UNIX":
+        import tempfile
         return tempfile.mktemp(prefix="listener-", dir=util.get_temp_dir())
     raise ValueError(f"unrecognized family {family!r}")
 

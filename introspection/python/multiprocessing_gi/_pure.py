@@ -5,17 +5,30 @@
 The accelerator has the same classes in C; _primitives.py chooses.
 """
 
+# The module signal makes an enumeration of each number, which takes longer than a fork.
+import _signal
+import contextlib
+import ctypes
+import os
+import signal
+import socket
 import threading
 
-from ._raw import MP_ERROR, GLib, Mp, deadline_after, is_mp_error
+from . import _buffers
+from ._body import parts_of as read_start
+from ._raw import MP_ERROR, Gio, GLib, Mp, deadline_after, is_mp_error
 
 __all__ = ["Lock", "RLock", "Semaphore", "Condition", "Event", "Barrier", "Queue",
-           "Synchronized", "locked_attribute"]
+           "Synchronized", "Worker", "announce_link", "fork_child", "locked_attribute",
+           "push_parts", "read_start", "receive_message", "receive_start", "send_message",
+           "set_name", "taker_of"]
 
 _DONE, _TIMED_OUT, _INTERRUPTED, _FAILED = (
     int(Mp.WaitResult.DONE), int(Mp.WaitResult.TIMED_OUT), int(Mp.WaitResult.INTERRUPTED),
     int(Mp.WaitResult.FAILED))
 
+# Instead of a codec: the message is left for get_buffer().
+_LONG = -4
 # Microseconds; a number that C has.
 _LONGEST = 2**62
 
@@ -221,12 +234,19 @@ class Queue(_Object):
 
     def _attach(self, gobject):
         self._gobject = gobject
-        self._try_get = gobject.try_get_payload
+        self._try_get_payload = gobject.try_get_payload
         self._put_payload = gobject.put_payload
 
+    def _try_get(self):
+        """(data, codec) of the next message; the codec is negative if there is none."""
+        data, codec = self._try_get_payload()
+        return _buffers.take(self._gobject) if codec == _LONG else (data, codec)
+
     def _try_put(self, data, codec):
-        """Puts a message; False if there is no room."""
+        """Puts a message, bytes or the parts of it; False if there is no room."""
         try:
+            if type(data) is _buffers.Parts:
+                return _buffers.put(self._gobject, data)
             return self._put_payload(data, codec, 0, None)
         except GLib.Error as error:
             if is_mp_error(error, Mp.Error.FULL):
@@ -257,3 +277,159 @@ def locked_attribute(name):
             setattr(self._obj, name, value)
 
     return property(get, set)
+
+
+def push_parts(job, parts):
+    """Adds a task that has several parts to a job. May raise GLib.Error."""
+    job.push_buffer(_buffers.fill(job, parts), parts.codec)
+
+
+def taker_of(job):
+    """What gives an MpBuffer, the long result of an index, or None; no Python code."""
+    return job.take_buffer
+
+
+class Worker:
+    """The worker's end of a pool; the descriptors stay the caller's."""
+
+    def __init__(self, data, fds):
+        boxed = GLib.Variant.new_from_bytes(GLib.VariantType("v"), GLib.Bytes.new(data), False)
+        handle = boxed.get_variant()
+        fd_list = Gio.UnixFDList.new_from_array(fds)
+        try:
+            worker = Mp.Worker.new_from_handle(handle, fd_list)
+        finally:
+            fd_list.steal_fds()
+        self._worker = worker
+        self._index = handle.get_child_value(2).lookup_value("worker", None).get_uint32()
+        for name in ("next", "succeed_and_next", "fail", "report_progress", "get_task_id",
+                     "get_attempt", "get_cancelled", "get_captured"):
+            setattr(self, name, getattr(worker, name))
+
+    def get_start_data(self):
+        """What the pool gave its workers, as bytes."""
+        data = self._worker.get_start_data()
+        return data.get_data() if data is not None and data.get_size() > 0 else b""
+
+    def succeed_parts(self, parts):
+        """Answers the task at hand with what has several parts."""
+        self._worker.succeed(b"".join(parts), parts.codec)
+
+    def take_argument(self):
+        """(memory, codec) of what the task is applied to, if that is long; else None."""
+        buffer = self._worker.take_argument()
+        return buffer and (_buffers.memory_of(buffer), int(buffer.get_codec()))
+
+    def get_index(self):
+        """Its place in the pool, from 0."""
+        return self._index
+
+
+# The first steps of a process that the zygote has forked.
+
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+START_FDS = 5
+MAX_FDS = 253
+
+libc = ctypes.CDLL(None)
+_ALL_SIGNALS = _signal.valid_signals()
+
+
+def set_name(name):
+    """What process listings show."""
+    libc.prctl(PR_SET_NAME, os.fsencode(name))
+
+
+def die_with(parent):
+    """Has the kernel kill this process when its parent is killed."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def fork_child(name):
+    """Gives (pid, link, pidfd), in the child (0, link, whether the start has come already).
+
+    Unless the name is None, the child takes it, closes all descriptors but its link, and dies
+    with its parent. Its signals are blocked.
+    """
+    parent = os.getpid()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # Blocked signals wait: none that is sent to the child before it has its own
+    # handlers is lost to those of the zygote.
+    mask = _signal.pthread_sigmask(_signal.SIG_SETMASK, _ALL_SIGNALS)
+    try:
+        pid = os.fork()
+    finally:
+        if os.getpid() == parent:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+    if pid > 0:
+        theirs.close()
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            # Without its link, the child leaves.
+            ours.close()
+            os.waitpid(pid, 0)
+            raise
+        return pid, ours.detach(), pidfd
+    link = theirs.detach()
+    if name is None:
+        ours.close()
+    else:
+        die_with(parent)
+        os.closerange(3, link)
+        os.closerange(link + 1, os.sysconf("SC_OPEN_MAX"))
+        ours.detach()
+        set_name(name)
+    return 0, link, False
+
+
+def announce_link(kind, link, fingerprint):
+    """Lets signals through, and tells libmp in this process from which zygote it comes.
+
+    Only its own environment is changed, not what os.environ hands to other programs.
+    """
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    os.putenv("MP_LINK", f"{os.getpid()}:{kind}:{link}:{os.fstat(link).st_ino}:{fingerprint}")
+
+
+@contextlib.contextmanager
+def _borrow(fd):
+    """A socket for a descriptor that stays somebody else's."""
+    sock = socket.socket(fileno=fd)
+    try:
+        yield sock
+    finally:
+        sock.detach()
+
+
+def receive_message(fd, size):
+    """Gives its bytes, and a list of descriptors."""
+    with _borrow(fd) as sock:
+        data, fds, _, _ = socket.recv_fds(sock, size, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        return data, fds
+
+
+def send_message(fd, data, fds):
+    """Sends data with a list of descriptors, without waiting."""
+    with _borrow(fd) as sock:
+        socket.send_fds(sock, [data], fds, socket.MSG_DONTWAIT)
+
+
+def receive_start(link):
+    """Waits for the start, and goes to its directory, with its standard streams.
+
+    Gives the descriptor of what is to be done, and a list of those that came with it.
+    """
+    _, fds = receive_message(link, 16)
+    if len(fds) < START_FDS:
+        # The zygote goes, and no start will come.
+        os._exit(0)
+    body_fd, cwd_fd, *rest = fds
+    for number in range(3):
+        os.dup2(rest[number], number)
+    os.fchdir(cwd_fd)
+    for fd in (cwd_fd, *rest[:3]):
+        os.close(fd)
+    return body_fd, rest[3:]

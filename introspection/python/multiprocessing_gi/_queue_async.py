@@ -2,14 +2,19 @@
 # SPDX-FileCopyrightText: 2026 the libmp authors
 """Queues in asyncio: no thread waits, however many coroutines do."""
 
-import asyncio
+import time
 import weakref
 
+from ._buffers import size_of
 from ._raw import GLib
 
-_IN, _OUT = GLib.IOCondition.IN, GLib.IOCondition.OUT
+_IN, _OUT, _PRI = GLib.IOCondition.IN, GLib.IOCondition.OUT, GLib.IOCondition.PRI
 # A process may have died when it was about to wake this one, in seconds.
 _LOOK_AGAIN = 1.0
+# Who has waited for room for so long claims it, again and again, in seconds.
+_CLAIM_AFTER, _CLAIM_AGAIN = 0.005, 0.05
+# Where there is room for others only, nobody is told when there is enough.
+_LOOK = 0.005
 
 
 class Waiters:
@@ -20,20 +25,23 @@ class Waiters:
         self._condition = condition
         self._futures = weakref.WeakKeyDictionary()
 
-    async def wait(self):
-        """Returns when it is worth to try."""
+    async def wait(self, timeout=_LOOK_AGAIN):
+        """Returns when it is worth to try, or after timeout seconds: whether it has waited."""
+        import asyncio
         loop = asyncio.get_running_loop()
         if self._gobject.arm(self._condition):
-            return
+            return False
         futures = self._futures.setdefault(loop, set())
         if not futures:
-            # One reader for all of them: a loop has one for a descriptor.
+            # One reader for all of them: a loop has one for a descriptor. Where that of PRI is
+            # the one of OUT, nobody waits for room.
             loop.add_reader(self._gobject.get_fd(self._condition), _wake, futures)
         future = loop.create_future()
         futures.add(future)
-        timer = loop.call_later(_LOOK_AGAIN, _wake, futures)
+        timer = loop.call_later(timeout, _wake, futures)
         try:
             await future
+            return True
         finally:
             timer.cancel()
             futures.discard(future)
@@ -64,12 +72,53 @@ class AsyncQueue:
             await self._waiters(_IN).wait()
 
     async def aput(self, obj):
-        """Puts an object, see put(); waits for room in the running loop of asyncio."""
+        """Puts an object, see put(); waits for room in the running loop of asyncio.
+
+        Those of one loop that wait have their turns in the order in which they came.
+        """
         self._check_open()
         data = self._dump(obj)
-        while not self._try_send(data):
-            await self._waiters(_OUT).wait()
-            self._check_open()
+        line = self._line()
+        if (line is not None and line.locked()) or not self._try_send(data):
+            line = self._line(True)
+            async with line:
+                await self._send_in_turn(data)
+
+    async def _send_in_turn(self, data):
+        """Puts what is pickled, and keeps others, in any process, from being first for ever."""
+        import asyncio
+        length = size_of(data)
+        timeout, small_room = _CLAIM_AFTER, False
+        claim_at = time.monotonic() + timeout
+        try:
+            while not self._try_send(data):
+                if time.monotonic() >= claim_at:
+                    timeout = _CLAIM_AGAIN if self.gobject.claim(length) else _CLAIM_AFTER
+                    claim_at = time.monotonic() + timeout
+                if await self._waiters(_OUT).wait(timeout):
+                    small_room = False
+                elif small_room:
+                    await asyncio.sleep(_LOOK)
+                else:
+                    small_room = True
+                self._check_open()
+        finally:
+            self.gobject.unclaim()
+
+    def _line(self, make=False):
+        """Where the coroutines of the running loop stand that put, if there is one."""
+        import asyncio
+        loop = asyncio.get_running_loop()
+        # While somebody stands there: a lock keeps its loop.
+        lines = self.__dict__.setdefault("_async_lines", weakref.WeakValueDictionary())
+        line = lines.get(loop)
+        if line is None and make:
+            line = lines[loop] = asyncio.Lock()
+        return line
+
+    async def _await_joined(self):
+        while self.gobject.get_unfinished() != 0:
+            await self._waiters(_PRI).wait()
 
     async def __aiter__(self):
         """The objects as they come; ends when the queue is closed for all, and empty."""

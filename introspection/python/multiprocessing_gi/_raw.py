@@ -21,8 +21,9 @@ from multiprocessing import (AuthenticationError, BufferTooShort,  # noqa: E402
 from multiprocessing import current_process as _stdlib_current_process  # noqa: E402
 
 __all__ = ["Gio", "GLib", "GObject", "Mp", "AuthenticationError", "BufferTooShort",
-           "ProcessError", "TimeoutError", "CancelledError", "TaskError",
-           "WorkerDiedError", "convert_error", "deadline_after", "remaining_us"]
+           "ProcessError", "TimeoutError", "CancelledError", "LimitError",
+           "TaskError", "WorkerDiedError", "convert_error",
+           "deadline_after", "remaining_us"]
 
 Mp = get_introspection_module("Mp")
 
@@ -66,13 +67,17 @@ class WorkerDiedError(TaskError):
     """The worker process died while it had the task; the text says which and how."""
 
 
+class LimitError(TaskError):
+    """The task took more memory or processor time than it may."""
+
+
 class CancelledError(TaskError):
     """The task was cancelled, or dropped when its pool was terminated."""
 
 
 def tell_logging(name):
     """Sets what logging writes for %(processName)s: it asks the standard library."""
-    _stdlib_current_process().name = name
+    _stdlib_current_process()._name = name
 
 
 def convert_failure(domain, code, message):
@@ -80,6 +85,8 @@ def convert_failure(domain, code, message):
     if domain == MP_ERROR:
         if code == Mp.Error.PROCESS_DIED:
             return WorkerDiedError(message)
+        if code == Mp.Error.LIMIT:
+            return LimitError(message)
         if code == Mp.Error.TIMED_OUT:
             return TimeoutError(message)
         if code in (Mp.Error.INVALID_ARGUMENT, Mp.Error.CLOSED):

@@ -5,16 +5,16 @@
 import copyreg
 import functools
 import io
-import json
 import os
 import pickle
 import socket
 import threading
 import types
+from sys import modules as _modules
 
 from multiprocessing.reduction import ForkingPickler
 
-from . import _gvariant
+from . import _buffers, _gvariant
 from ._raw import Gio, GLib, Mp
 
 # PyGObject makes a class when it is first used: here, so that the zygote has it and its
@@ -70,24 +70,52 @@ def reduce_elsewhere(obj):
     return None if reduce is None else reduce(obj)
 
 
-def dumps(obj):
-    """Pickles with the reducers that were registered with ForkingPickler."""
+def dumps(obj, collector=None):
+    """Pickles with the reducers that were registered with ForkingPickler.
+
+    The collector is called for each buffer, as a buffer_callback of pickle.
+    """
     if _seen != len(_reducers) + len(_own_reducers) + len(_copyreg_table):
         _look_at_reducers()
     before = _offers
     try:
         if _plain:
             try:
-                return _pickle_dumps(obj, PROTOCOL)
+                if collector is None:
+                    return _pickle_dumps(obj, PROTOCOL)
+                return _pickle_dumps(obj, PROTOCOL, buffer_callback=collector)
             except TypeError:
                 # It may be a socket.
                 _withdraw_offers(before)
+                if collector is not None:
+                    collector.views.clear()
         buffer = io.BytesIO()
-        _Pickler(buffer, PROTOCOL).dump(obj)
+        _Pickler(buffer, PROTOCOL, buffer_callback=collector).dump(obj)
         return buffer.getvalue()
     except BaseException:
         _withdraw_offers(before)
         raise
+
+
+# The types for which dump_item() may give Parts, beside those of numpy.
+MAY_BE_LONG = frozenset((bytes, bytearray, pickle.PickleBuffer))
+
+
+def dump_item(obj, limit=_buffers.LIMIT):
+    """Pickles as dumps() does, but long buffers stay where they are: bytes, or the Parts."""
+    kind = type(obj)
+    if kind is bytes or kind is bytearray:
+        return _buffers.pack_bytes(obj) if len(obj) >= limit else dumps(obj)
+    # What has buffers nearly always comes from there; to look for them costs time.
+    if "numpy" not in _modules and kind not in MAY_BE_LONG:
+        return dumps(obj)
+    return dumps_beside(obj, limit)
+
+
+def dumps_beside(obj, limit=_buffers.LIMIT):
+    """dump_item() for an object that has long buffers."""
+    collector = _buffers.Collector(limit)
+    return collector.pack(dumps(obj, collector))
 
 
 def dump_all(objs):
@@ -128,17 +156,22 @@ def decode(data, codec):
     """The object behind a payload of any codec."""
     if codec == PICKLE:
         return loads(data)
+    if codec == _buffers.PICKLE_BUFFERS:
+        return _buffers.unpack(data)
+    data = bytes(data)
     if codec == GVARIANT:
         return _gvariant.decode(data)
     if codec == JSON:
+        import json
         return json.loads(data)
-    return bytes(data)
+    return data
 
 
 class _Passing(threading.local):
     """The descriptors that go with what this thread pickles or unpickles."""
 
     outgoing = None
+    starting = False
     incoming = None
 
 
@@ -151,34 +184,63 @@ class spawning:
     Its value is the Gio.UnixFDList that the start has to pass on.
     """
 
+    _starting = True
+
     def __enter__(self):
-        self._before = _passing.outgoing
-        _passing.outgoing = _FDList()
+        self._before = _passing.outgoing, _passing.starting
+        _passing.outgoing, _passing.starting = _FDList(), self._starting
         return _passing.outgoing
 
     def __exit__(self, *_exc):
-        _passing.outgoing = self._before
+        _passing.outgoing, _passing.starting = self._before
+
+
+class carrying(spawning):
+    """The same while something is pickled to go with its descriptors at any time."""
+
+    _starting = False
 
 
 class inheriting:
-    """While a child unpickles what it was started with: shared objects are rebuilt."""
+    """While a child unpickles what it was started with: shared objects are rebuilt.
 
-    def __init__(self, fd_list):
-        self._fd_list = fd_list
+    It owns the descriptors that came with the start, or with an item of a queue.
+    """
+
+    def __init__(self, fds):
+        self._fds = fds
+        self._fd_list = None
 
     def __enter__(self):
-        _passing.incoming = self._fd_list
+        self._before = _passing.incoming
+        _passing.incoming = self
 
     def __exit__(self, *_exc):
-        _passing.incoming = None
+        _passing.incoming = self._before
         if self._fd_list is not None:
-            # A copy that stays open would hide from the other end that this one is closed.
-            for fd in self._fd_list.steal_fds():
-                os.close(fd)
+            self._fd_list.steal_fds()
+        # A copy that stays open would hide from the other end that this one is closed.
+        for fd in self._fds:
+            os.close(fd)
+
+    def get_fd_list(self):
+        """The descriptors as a Gio.UnixFDList, which few starts need."""
+        if self._fd_list is None:
+            self._fd_list = _FDList.new_from_array(self._fds)
+        return self._fd_list
+
+    def take(self, index):
+        """A copy of a descriptor."""
+        return os.dup(self._fds[index])
 
 
 def is_spawning():
     """Whether this thread is starting a process."""
+    return _passing.starting
+
+
+def is_passing():
+    """Whether descriptors go with what this thread pickles."""
     return _passing.outgoing is not None
 
 
@@ -201,7 +263,7 @@ def unshare(handle):
     if _passing.incoming is None:
         raise RuntimeError("a handle can only be opened by the process it was made for")
     variant = _Variant.new_from_bytes(_VariantType(HANDLE_TYPE), _Bytes.new(handle), False)
-    return Mp.Shareable.new_from_handle(variant, _passing.incoming)
+    return Mp.Shareable.new_from_handle(variant, _passing.incoming.get_fd_list())
 
 
 def pass_fd(fd):
@@ -213,7 +275,7 @@ def take_fd(index):
     """A new descriptor for what pass_fd() gave, in the process that was started."""
     if _passing.incoming is None:
         raise RuntimeError("a descriptor can only be taken over by the process it was made for")
-    return _passing.incoming.get(index)
+    return _passing.incoming.take(index)
 
 
 def _reduce_socket(sock):
@@ -227,8 +289,3 @@ def _rebuild_socket(descriptor, family, kind, proto):
 
 # The standard library's own would ask for a key that is not passed on here.
 register_own(socket.socket, _reduce_socket)
-
-
-def fd_list_from(fds):
-    """A Gio.UnixFDList that owns these descriptors."""
-    return _FDList.new_from_array(list(fds))

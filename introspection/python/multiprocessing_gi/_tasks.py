@@ -5,23 +5,30 @@
 import struct
 from array import array
 
-from . import _gvariant, _raw
+from . import _buffers, _gvariant, _raw
+from ._raw import Mp
 from ._serialize import loads
 
 # The first byte of the function of a pickled task says how the payload is applied;
 # the pickle of the callable follows.
 CALL = b"c"          # payload (args, kwds)
+EXECUTE = b"x"       # the same; SystemExit and KeyboardInterrupt are the caller's, too
 ITEM = b"i"          # payload one argument
 ITEMS = b"m"         # payload a tuple of arguments, result a list
 STAR_ITEMS = b"s"    # payload a tuple of argument tuples, result a list
 
 # Flags of a task from C or D-Bus, whose function is "package.module:function".
 FLAG_CHUNK, FLAG_STAR = 1, 2
+# Of any task: what it is applied to is in a buffer of its own.
+FLAG_LONG = 8
 
 # The domain of failures that began as a Python exception.
 PYTHON_DOMAIN = "python"
 
 OK, ERROR = 0, 1
+_LONG = 2
+# Results above this are unpickled in place, not copied.
+_COPY_LIMIT = 1 << 16
 _count_of = struct.Struct("=I").unpack_from
 _HEAD = struct.Struct("=IIII")
 
@@ -31,14 +38,27 @@ def pack_lengths(payloads):
     return array("I", map(len, payloads)).tobytes()
 
 
-def iterate_packed(data):
-    """The (index, status, codec, bytes) of each result of Mp.Job.take_packed()."""
+def iterate_packed(data, take):
+    """The (index, status, codec, bytes) of each result of Mp.Job.take_packed().
+
+    Long results are views of the data, or what take(), _primitives.taker_of(job), gives: None if
+    that gives nothing.
+    """
     if not data:
         return
+    view = memoryview(data)
     position = 4 + _HEAD.size * _count_of(data)[0]
-    for index, status, codec, length in _HEAD.iter_unpack(memoryview(data)[4:position]):
+    for index, status, codec, length in _HEAD.iter_unpack(view[4:position]):
+        if status == _LONG:
+            taken = take(index)
+            if isinstance(taken, Mp.Buffer):
+                taken = _buffers.memory_of(taken), codec
+            yield index, OK, *(reversed(taken) if taken else (codec, None))
+            taken = None
+            continue
         end = position + length
-        yield index, status, codec, data[position:end]
+        yield index, status, codec, (view if length > _COPY_LIMIT and status == OK
+                                     else data)[position:end]
         position = end
 
 

@@ -10,22 +10,27 @@ mp-zygote.c does the same for programs in C: change all three together.
 take_start() is for the other way to start Python: an interpreter of its own per task.
 """
 
-import ctypes
+# The module signal makes an enumeration of each number, which takes longer than a fork.
+import _signal
 import gc
 import importlib
 import os
 import select
 import signal
-import socket
 import struct
 import sys
+import time
 import traceback
 
+from ._body import Body, make_rehearsal
+from ._primitives import (announce_link, fork_child, read_start, receive_message, receive_start,
+                          send_message)
+from ._pure import PR_SET_PDEATHSIG, die_with, libc, set_name
 from ._raw import Mp
 
 __all__ = ["main", "take_start"]
 
-VERSION = 1
+VERSION = 2
 KIND_PYTHON = 2
 
 MESSAGE = struct.Struct("=IIQiiII")  # magic, type, id, code, value, length of text, reserved
@@ -33,58 +38,14 @@ MESSAGE_MAGIC = 0x315A504D
 MAX_TEXT = 4096
 HELLO, CONFIGURE, READY, START, STARTED, FAILED, SIGNAL, EXITED = range(1, 9)
 
-# magic, kind, codec, flags, length of data and of preparation, number of arguments and
-# of environment variables, fingerprint
-BODY = struct.Struct("=IIIIQQIIQ")
-BODY_MAGIC = 0x3153504D
-TASK, COMMAND, EXEC_TASK, CONFIGURATION = range(4)
-HAS_DATA, HAS_PREPARATION, HAS_ENVIRONMENT = 1, 2, 4
+# In the code of a START message.
+START_OUTLIVES = 1
 START_FDS = 5
-MAX_FDS = 253
+# Until the interpreter has specialized what it executes.
+REHEARSALS = 10
 
-PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
-
-_libc = ctypes.CDLL(None)
-
-
-def _pad(length):
-    return (length + 7) & ~7
-
-
-class Body:
-    """What is to be started, out of the memory file that describes it."""
-
-    def __init__(self, fd):
-        (magic, self.kind, self.codec, flags, data_length, preparation_length,
-         n_argv, n_env, self.fingerprint) = BODY.unpack(_read(fd, BODY.size, 0))
-        if magic != BODY_MAGIC:
-            raise ValueError("not a request to start a process")
-        offset = BODY.size
-        self.data = _read(fd, data_length, offset) if flags & HAS_DATA else None
-        offset += _pad(data_length)
-        self.preparation = None
-        if flags & HAS_PREPARATION:
-            self.preparation = _read(fd, preparation_length, offset)
-        offset += _pad(preparation_length)
-        strings = _read(fd, os.fstat(fd).st_size - offset, offset).split(b"\0")
-        self.task = os.fsdecode(strings[0])
-        self.argv = [os.fsdecode(text) for text in strings[1:1 + n_argv]]
-        self.environment = None
-        if flags & HAS_ENVIRONMENT:
-            self.environment = strings[1 + n_argv:1 + n_argv + n_env]
-
-
-def _read(fd, length, offset):
-    """All of the bytes; one call of pread() gives two gibibytes at most."""
-    parts = []
-    while length > 0:
-        part = os.pread(fd, length, offset)
-        if not part:
-            raise ValueError("a request to start a process that is cut")
-        parts.append(part)
-        length -= len(part)
-        offset += len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+# How long what has lost its parent lives on, in seconds.
+FAREWELL = 0.25
 
 
 def _count_threads():
@@ -92,32 +53,11 @@ def _count_threads():
     return os.stat("/proc/self/task").st_nlink - 2
 
 
-def die_with(parent):
-    """Has the kernel kill this process when its parent is killed."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def set_name(name):
-    """What process listings show."""
-    _libc.prctl(PR_SET_NAME, os.fsencode(name))
-
-
 def _warn(text):
     print(f"multiprocessing_gi: {text}", file=sys.stderr, flush=True)
 
 
 # The life of a forked child.
-
-
-def _close_others(keep):
-    first = 3
-    for fd in sorted(keep):
-        if fd >= first:
-            os.closerange(first, fd)
-            first = fd + 1
-    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
 def _set_environment(strings):
@@ -128,62 +68,56 @@ def _set_environment(strings):
             os.environb[name] = value
 
 
-def _announce_link(kind, fd, fingerprint):
-    """Tells libmp in this process which zygote it comes from.
-
-    Only its own environment is changed, not what os.environ hands to other programs.
-    """
-    os.putenv("MP_LINK", f"{os.getpid()}:{kind}:{fd}:{os.fstat(fd).st_ino}:{fingerprint}")
-
-
-def _enter(body, cwd_fd, std_fds):
+def _enter(environment, outlives, surroundings):
     """Gives a child the surroundings of the process that asked for it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    for number, fd in enumerate([null, *std_fds[1:]]):
-        os.dup2(fd, number)
-    os.close(null)
-    os.fchdir(cwd_fd)
-    if body.environment is not None:
-        _set_environment(body.environment)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    _signal.signal(_signal.SIGHUP, _signal.SIG_DFL)
+    if environment is not None:
+        _set_environment(environment)
+    if outlives:
+        libc.prctl(PR_SET_PDEATHSIG, 0)
+    if surroundings:
+        _apply_surroundings(surroundings)
 
 
-def receive_start(link):
+def _apply_surroundings(surroundings):
+    """Changes what is not simply inherited, see mp-surroundings-private.h."""
+    import resource
+    for text in surroundings:
+        word, *numbers = text.split()
+        numbers = [int(number) for number in numbers]
+        if word == "umask":
+            os.umask(numbers[0])
+        elif word == "nice":
+            os.nice(numbers[0])
+        elif word == "cpus":
+            os.sched_setaffinity(0, numbers)
+        elif word == "limit":
+            resource.setrlimit(numbers[0], tuple(numbers[1:]))
+
+
+def take_up(link_fd):
     """Waits in a child for what it is to do, and goes where that is to be done.
 
-    Gives what it is, the descriptor from which that was read, and those that came with it.
+    Gives that as (task, codec, data, preparation), the descriptor from which it was read, and
+    those that came with it.
     """
-    _, fds, _, _ = socket.recv_fds(link, 16, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
-    if len(fds) < START_FDS:
-        # The zygote goes, and no start will come.
-        os._exit(0)
-    body_fd, cwd_fd, *rest = fds
-    std_fds, user_fds = rest[:3], rest[3:]
-    body = Body(body_fd)
-    _enter(body, cwd_fd, std_fds)
-    for fd in (cwd_fd, *std_fds):
-        os.close(fd)
-    return body, body_fd, user_fds
+    body_fd, user_fds = receive_start(link_fd)
+    return _take_up(body_fd), body_fd, user_fds
+
+
+def _take_up(body_fd):
+    codec, outlives, data, preparation, [task], _, environment, surroundings = read_start(body_fd)
+    _enter(environment, outlives, surroundings)
+    return task, codec, data, preparation
 
 
 def _rehearse():
     """Touches what a start will touch, so that this need not be copied then."""
-    fd = os.memfd_create("mp-start")
-    os.write(fd, BODY.pack(BODY_MAGIC, TASK, 0, 0, 0, 0, 0, 0, 0) + b"rehearsal\0")
-    body = Body(fd)
+    fd = make_rehearsal()
+    _take_up(fd)
     os.close(fd)
-    directory = os.open(".", os.O_PATH | os.O_CLOEXEC)
-    _enter(body, directory, [0, 1, 2])
-    os.close(directory)
     _flush()
-
-
-def _run(body, fds, preparation):
-    from . import _child
-    return _child.run(body.task, body.codec, body.data, fds,
-                      body.preparation if body.preparation is not None else preparation)
 
 
 def _flush():
@@ -194,15 +128,22 @@ def _flush():
             pass
 
 
-def _execute(body_fd, link_fd, fds):
+def _execute(body_fd, link_fd, fds, preparation):
     """Continues in an interpreter of its own, where no thread was left behind."""
+    if preparation is not None:
+        fd = os.memfd_create("mp-preparation", 0)
+        with open(fd, "wb", closefd=False) as file:
+            file.write(preparation)
+        os.environ["MP_PREPARATION"] = str(fd)
     os.environ["MP_START"] = (f"{os.getpid()}:{KIND_PYTHON}:{body_fd}:{link_fd}:"
                               + ",".join(map(str, fds)))
     for fd in (body_fd, link_fd, *fds):
         os.set_inheritable(fd, True)
-    options = sys.orig_argv[1:sys.orig_argv.index("-m")]
-    os.execv(sys.executable, [sys.executable, *options, "-c",
-                              "from multiprocessing_gi._child import spawn_main; spawn_main()"])
+    arguments = []
+    if not getattr(sys, "frozen", False):
+        arguments = [*sys.orig_argv[1:sys.orig_argv.index("-m")], "-c",
+                     "from multiprocessing_gi._child import spawn_main; spawn_main()"]
+    os.execv(sys.executable, [sys.executable, *arguments])
 
 
 def take_start():
@@ -224,8 +165,13 @@ def take_start():
     body = Body(body_fd)
     os.close(body_fd)
     # It is known by its preload and interpreter, which only its own forks share.
-    _announce_link(kind, link_fd, 0)
-    return body.task, body.codec, body.data, fds, body.preparation
+    announce_link(int(kind), link_fd, 0)
+    preparation = body.preparation
+    if "MP_PREPARATION" in os.environ:
+        with open(int(os.environ.pop("MP_PREPARATION")), "rb") as file:
+            file.seek(0)
+            preparation = file.read()
+    return body.task, body.codec, body.data, fds, preparation
 
 
 # The zygote itself.
@@ -234,27 +180,29 @@ def take_start():
 class Requester:
     """Who may ask for processes: who started the zygote, and each task process."""
 
-    def __init__(self, sock):
-        self.sock = sock
+    def __init__(self, fd):
+        self.fd = fd  # -1: it hung up
         self.answers = []
-        sock.setblocking(False)
+        os.set_blocking(fd, False)
 
 
 class Child:
     """A process that was forked; owner is None when nobody wants to hear of it."""
 
-    def __init__(self, pid, link):
+    def __init__(self, pid, pidfd, link):
         self.owner = None
         self.number = 0
+        self.outlives = False
         self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
+        self.pidfd = pidfd
         self.link = link
 
     def kill(self, number=signal.SIGKILL):
         """Sends a signal; it is not reaped yet, so the descriptor is its own."""
         try:
             signal.pidfd_send_signal(self.pidfd, number)
-        except ProcessLookupError:
+        except OSError:
+            # It has ended, or is another user's now, or there is no such signal.
             pass
 
 
@@ -263,14 +211,17 @@ class Zygote:
 
     def __init__(self, fd, requester_pid):
         self.pid = os.getpid()
-        self.first = Requester(socket.socket(fileno=fd))
+        self.first = Requester(fd)
         self.epoll = select.epoll()
         self.handlers = {}
         self.children = set()
+        self.doomed = {}
         self.spare = None
         self.preparation = None
         self.fingerprint = 0
         self.requester_pidfd = os.pidfd_open(requester_pid)
+        self.run_task = None
+        self.child_name = os.path.basename(sys.executable)
 
     def watch(self, fd, handler):
         """Has handler(events) called when there is something to read from fd."""
@@ -284,29 +235,26 @@ class Zygote:
 
     def watch_requester(self, requester):
         """Listens to what it asks for."""
-        self.watch(requester.sock.fileno(), lambda events: self.on_socket(requester, events))
+        self.watch(requester.fd, lambda events: self.on_socket(requester, events))
 
     # Answers
 
     def send(self, requester, kind, number=0, code=0, value=0, text="", fd=None):
         """Sends a message now, or keeps it until the other end reads."""
-        if requester is None or requester.sock is None:
+        if requester is None or requester.fd < 0:
             return
-        raw = text.encode(errors="replace")[:MAX_TEXT]
+        raw = text.encode(errors="replace")[:MAX_TEXT] if text else b""
         data = MESSAGE.pack(MESSAGE_MAGIC, kind, number, code, value, len(raw), 0) + raw
         if not requester.answers and self.try_send(requester, data, fd):
             return
         requester.answers.append((data, os.dup(fd) if fd is not None else None))
-        self.epoll.modify(requester.sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
+        self.epoll.modify(requester.fd, select.EPOLLIN | select.EPOLLOUT)
 
     @staticmethod
     def try_send(requester, data, fd):
         """False when it has to wait. A reader that is gone is noticed elsewhere."""
         try:
-            if fd is None:
-                requester.sock.send(data)
-            else:
-                socket.send_fds(requester.sock, [data], [fd])
+            send_message(requester.fd, data, [] if fd is None else [fd])
         except (BrokenPipeError, ConnectionError):
             return True
         except OSError:
@@ -322,7 +270,7 @@ class Zygote:
             del requester.answers[0]
             if fd is not None:
                 os.close(fd)
-        self.epoll.modify(requester.sock.fileno(), select.EPOLLIN)
+        self.epoll.modify(requester.fd, select.EPOLLIN)
 
     # Events
 
@@ -334,13 +282,25 @@ class Zygote:
         self.send(self.first, READY, value=self.pid)
         self.fork_spare()
         while True:
-            for fd, events in self.epoll.poll(maxevents=1):
+            for fd, events in self.epoll.poll(self.kill_doomed(), maxevents=1):
                 self.handlers[fd](events)
+
+    def kill_doomed(self):
+        """Gives how many seconds there are until there is something to do, None for ever."""
+        if not self.doomed:
+            return None
+        now = time.monotonic()
+        for child, when in list(self.doomed.items()):
+            if when <= now:
+                child.kill()
+                del self.doomed[child]
+        return max(0, min(self.doomed.values()) - now) if self.doomed else None
 
     def leave(self):
         """Ends, with everything that was forked."""
         for child in self.children:
-            child.kill()
+            if not child.outlives:
+                child.kill()
         os._exit(0)
 
     def on_socket(self, requester, events):
@@ -350,16 +310,15 @@ class Zygote:
         if not events & ~select.EPOLLOUT:
             return
         try:
-            data, fds, _, _ = socket.recv_fds(requester.sock, MESSAGE.size, MAX_FDS,
-                                              socket.MSG_CMSG_CLOEXEC)
+            data, fds = receive_message(requester.fd, MESSAGE.size)
         except BlockingIOError:
             return
         except OSError:
             data, fds = b"", []
         if len(data) == MESSAGE.size:
-            _, kind, number, _, value, _, _ = MESSAGE.unpack(data)
+            _, kind, number, code, value, _, _ = MESSAGE.unpack(data)
             if kind == START:
-                self.on_start(requester, number, fds)
+                self.on_start(requester, number, fds, bool(code & START_OUTLIVES))
             elif kind == SIGNAL:
                 self.on_signal(requester, number, value)
         elif requester is self.first:
@@ -371,10 +330,10 @@ class Zygote:
 
     def hang_up(self, requester):
         """What it asked for lives as long as its process does."""
-        if requester.sock is not None:
-            self.unwatch(requester.sock.fileno())
-            requester.sock.close()
-            requester.sock = None
+        if requester.fd >= 0:
+            self.unwatch(requester.fd)
+            os.close(requester.fd)
+            requester.fd = -1
         for _, fd in requester.answers:
             if fd is not None:
                 os.close(fd)
@@ -387,36 +346,40 @@ class Zygote:
                 child.kill(value)
 
     def on_exit(self, child):
-        """A child ended: says so, and kills what it had asked for."""
+        """A child ended: says so, and soon kills what it had asked for.
+
+        In the moment between, that can see that its parent has ended.
+        """
         result = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
         if result is None:
             return
         self.send(child.owner, EXITED, child.number, result.si_code, result.si_status)
         for other in self.children:
             if other.owner is child.link:
-                other.kill()
+                if not other.outlives:
+                    self.doomed[other] = time.monotonic() + FAREWELL
                 other.owner = None
         if self.spare is child:
             self.spare = None
+        self.doomed.pop(child, None)
         self.hang_up(child.link)
         self.unwatch(child.pidfd)
         os.close(child.pidfd)
         self.children.remove(child)
 
-    def on_start(self, requester, number, fds):
+    def on_start(self, requester, number, fds, outlives):
         """Gives a process what it is to do."""
         if len(fds) < START_FDS:
             self.send(requester, FAILED, number, int(Mp.Error.LIMIT),
                       text="Too many open files in the zygote")
             return
         try:
-            child = self.take_spare() or self.fork()
-            socket.send_fds(child.link.sock, [b"start"], fds)
+            child = self.hand_over(fds)
         except Exception as error:  # pylint: disable=broad-except
             self.send(requester, FAILED, number, int(Mp.Error.FAILED),
                       text=f"Cannot fork: {error}")
             return
-        child.owner, child.number = requester, number
+        child.owner, child.number, child.outlives = requester, number, outlives
         self.watch_requester(child.link)
         self.send(requester, STARTED, number, value=child.pid, fd=child.pidfd)
         self.fork_spare()
@@ -424,12 +387,21 @@ class Zygote:
     # A child that was forked ahead. Most of the time until a task begins goes into the
     # copying of the pages that a new child touches: a spare has that behind it.
 
-    def take_spare(self):
-        """The spare; None when there is none, or one that died."""
-        spare, self.spare = self.spare, None
-        if spare is not None and not select.select([spare.pidfd], [], [], 0)[0]:
-            return spare
-        return None
+    def hand_over(self, fds):
+        """Gives the process that has got them: the spare, unless it died, or a new one."""
+        if self.spare is not None:
+            try:
+                return self.send_start(fds)
+            except ConnectionError:
+                pass
+        self.spare = self.fork()
+        return self.send_start(fds)
+
+    def send_start(self, fds):
+        """Gives the spare, which is none any more; if it cannot be reached, it stays one."""
+        send_message(self.spare.link.fd, b"start", fds)
+        child, self.spare = self.spare, None
+        return child
 
     def fork_spare(self):
         """Has one at hand for the next start."""
@@ -442,50 +414,39 @@ class Zygote:
 
     def fork(self):
         """The new child, in the zygote; does not return in the child."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # A thread that something left behind makes the forked copy unreliable.
         afresh = _count_threads() > 1
-        # Blocked signals wait: none that is sent to the child before it has its own
-        # handlers is lost to those of the zygote.
-        mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-        try:
-            pid = os.fork()
-        finally:
-            if os.getpid() == self.pid:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        pid, link, more = fork_child(self.child_name)
         if pid == 0:
             code = 1
             try:
-                code = self.run_child(theirs, ours, afresh)
+                code = self.run_child(link, more, afresh)
             except BaseException:  # pylint: disable=broad-except
                 traceback.print_exc()
             finally:
                 _flush()
                 os._exit(code & 0xFF)
-        theirs.close()
-        child = Child(pid, Requester(ours))
+        child = Child(pid, more, Requester(link))
         self.children.add(child)
         self.watch(child.pidfd, lambda events: self.on_exit(child))
         return child
 
-    def run_child(self, link, other_end, afresh):
-        """All of a child's life; gives its exit code."""
-        die_with(self.pid)
-        for sock in [self.first.sock, other_end, *(child.link.sock for child in self.children)]:
-            if sock is not None:
-                sock.detach()
-        self.epoll.close()
-        _close_others([link.fileno()])
-        set_name(os.path.basename(sys.executable))
-        _rehearse()
-        body, body_fd, user_fds = receive_start(link)
-        link_fd = link.detach()
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    def run_child(self, link_fd, has_start, afresh):
+        """All of a child's life; gives its exit code.
+
+        The descriptors of the zygote are closed without their objects, which live as long as
+        this process does.
+        """
+        if not has_start:
+            _rehearse()
+        (task, codec, data, preparation), body_fd, user_fds = take_up(link_fd)
+        if preparation is None:
+            preparation = self.preparation
+        announce_link(KIND_PYTHON, link_fd, self.fingerprint)
         if afresh:
-            _execute(body_fd, link_fd, user_fds)
+            _execute(body_fd, link_fd, user_fds, preparation)
         os.close(body_fd)
-        _announce_link(KIND_PYTHON, link_fd, self.fingerprint)
-        return _run(body, user_fds, self.preparation)
+        return self.run_task(task, codec, data, user_fds, preparation)
 
 
 # Getting ready.
@@ -526,10 +487,8 @@ class Preloader:
     def prepare(self, preparation):
         """Makes the zygote like the process that starts it."""
         from . import _child
-        if "__main__" in self.skipped:
-            preparation = without_main(preparation)
         try:
-            _child.prepare_zygote(preparation)
+            _child.prepare_zygote(preparation, "__main__" not in self.skipped)
         except Exception as error:  # pylint: disable=broad-except
             # Each child tries again, and reports it where it can be seen.
             _warn(f"cannot prepare the zygote: {type(error).__name__}: {error}")
@@ -537,16 +496,14 @@ class Preloader:
             self.start_over("__main__")
 
 
-def without_main(preparation):
-    """The same preparation, but for the import of the main module."""
-    import pickle
-    data = pickle.loads(preparation)
-    data["preload_main"] = False
-    return pickle.dumps(data)
+def _rehearse_worker():
+    from . import _worker
+    for _ in range(REHEARSALS):
+        _worker.rehearse()
 
 
-def _receive_configuration(sock):
-    data, fds, _, _ = socket.recv_fds(sock, MESSAGE.size, 1, socket.MSG_CMSG_CLOEXEC)
+def _receive_configuration(fd):
+    data, fds = receive_message(fd, MESSAGE.size)
     if len(data) != MESSAGE.size or MESSAGE.unpack(data)[1] != CONFIGURE or not fds:
         raise SystemExit(1)
     return fds[0]
@@ -570,9 +527,9 @@ def main():
     die_with(requester_pid)
     if again is None:
         zygote.send(zygote.first, HELLO, code=VERSION, value=zygote.pid)
-        zygote.first.sock.setblocking(True)
-        body_fd, skipped = _receive_configuration(zygote.first.sock), []
-        zygote.first.sock.setblocking(False)
+        os.set_blocking(fd, True)
+        body_fd, skipped = _receive_configuration(fd), []
+        os.set_blocking(fd, False)
     else:
         body_fd, _, names = again.partition(":")
         body_fd, skipped = int(body_fd), names.split(",")
@@ -586,8 +543,15 @@ def main():
     preloader.preload(["multiprocessing_gi._child", "multiprocessing_gi._worker",
                        "gi.repository.Mp", *body.argv])
     os.close(body_fd)
+    from . import _child
+    if body.preparation is not None:
+        _child.finish_zygote(body.preparation)
+    zygote.run_task = _child.run
+    _rehearse_worker()
     _flush()
     gc.collect()
+    # What is mapped here is written into the page tables of each child.
+    libc.malloc_trim(0)
     gc.freeze()
     zygote.run()
 

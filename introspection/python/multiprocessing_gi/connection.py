@@ -193,7 +193,10 @@ class Connection:
             pieces = [_HEADER.pack(size), data]
         else:
             pieces = [_LONG_HEADER.pack(_LONG, size), data]
-        total = left = size + (_HEADER.size if size <= _MAX_SHORT else _LONG_HEADER.size)
+        self._write_all(pieces)
+
+    def _write_all(self, pieces):
+        total = left = sum(map(len, pieces))
         try:
             while True:
                 left -= (written := self._write(pieces))
@@ -234,6 +237,8 @@ class Connection:
         if self._size == _LONG:
             self._size, = _LONG_LENGTH(self._read(8))
         size = self._size
+        if size < 0:
+            return self._receive_special(size)
         if 0 < size <= _CHUNK and not self._begun and (maxlength is None or size <= maxlength):
             # Nearly every message is there as a whole.
             data = os.read(self._handle, size)
@@ -243,11 +248,15 @@ class Connection:
             if not data:
                 self._end()
             self._begun = bytearray(data)
-        if not 0 <= size <= (_MAX_LONG if maxlength is None else min(maxlength, _MAX_LONG)):
+        if size > (_MAX_LONG if maxlength is None else min(maxlength, _MAX_LONG)):
             self._refuse()
         data = self._read(size)
         self._size = None
         return data
+
+    def _receive_special(self, _size):
+        """The message whose length stands for something else."""
+        self._refuse()
 
     def _read(self, size):
         """Exactly so many bytes."""
@@ -326,14 +335,19 @@ def _poll_until(poll, timeout):
 
 
 def Pipe(duplex=True):
-    """Two connected ends; not duplex: (receives, sends)."""
+    """Two connected ends; not duplex: (receives, sends).
+
+    Between two that are duplex, long objects go through shared memory.
+    """
     if duplex:
+        from ._pipe import PipeConnection
+
         one, other = socket.socketpair()
         with one, other:
             # Whatever the default timeout of sockets is.
             one.setblocking(True)
             other.setblocking(True)
-            return Connection(one.detach()), Connection(other.detach())
+            return PipeConnection(one.detach()), PipeConnection(other.detach())
     reader, writer = os.pipe()
     return Connection(reader, writable=False), Connection(writer, readable=False)
 

@@ -3,7 +3,6 @@
 """Contexts: the whole interface of the package, bound to a way to start processes."""
 
 import os
-import subprocess
 import sys
 import threading
 
@@ -29,6 +28,7 @@ class BaseContext:
     TaskError = _raw.TaskError
     WorkerDiedError = _raw.WorkerDiedError
     CancelledError = _raw.CancelledError
+    LimitError = _raw.LimitError
 
     current_process = staticmethod(process.current_process)
     parent_process = staticmethod(process.parent_process)
@@ -118,14 +118,18 @@ class BaseContext:
         from .sharedctypes import Array
         return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
 
-    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
-        """A pool of worker processes."""
+    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None,
+             **options):
+        """A pool of worker processes; for the other keywords see pool.Pool."""
         from .pool import Pool
         return Pool(processes, initializer, initargs, maxtasksperchild,
-                    context=self.get_context())
+                    context=self.get_context(), **options)
 
     def freeze_support(self):
-        """Does nothing here: needed only in frozen programs."""
+        """In a frozen program, becomes what its parent started it for; to be called first."""
+        if is_frozen():
+            from . import _child
+            _child.run_frozen()
 
     def get_logger(self):
         """The package's logger."""
@@ -220,7 +224,7 @@ class ForkContext(BaseContext):
     Process = ForkProcess
 
 
-_contexts = {"forkserver": ForkServerContext(), "spawn": SpawnContext(), "fork": ForkContext()}
+_contexts = {"forkserver": ForkServerContext(), "fork": ForkContext(), "spawn": SpawnContext()}
 
 
 class DefaultContext(BaseContext):
@@ -262,13 +266,12 @@ class _Starter:
 
     def __init__(self):
         self._lock = threading.Lock()
+        # In a forked child, whoever held it is not there.
+        os.register_at_fork(after_in_child=self._lock._at_fork_reinit)
         self._contexts = {}
+        self._preparations = {}
         self._preload = ["__main__"]
         self._executable = os.environ.get("MP_PYTHON") if not sys.executable else None
-
-    def after_fork(self):
-        """In a forked child: whoever held the lock is not here."""
-        self._lock = threading.Lock()
 
     def executable(self):
         """The interpreter of processes to come."""
@@ -280,6 +283,7 @@ class _Starter:
             if executable != self.executable():
                 self._executable = executable
                 self._contexts.clear()
+                self._preparations.clear()
 
     def set_preload(self, module_names):
         if not isinstance(module_names, list) or not all(
@@ -293,6 +297,12 @@ class _Starter:
             if method not in self._contexts:
                 self._contexts[method] = self._make(method)
             return self._contexts[method]
+
+    def changes(self, method, preparation):
+        """What a preparation has beyond that of the context, which the zygote has taken over."""
+        base = self._preparations.get(method, {})
+        return {key: value for key, value in preparation.items()
+                if key not in base or base[key] != value}
 
     def state(self):
         """What a child needs to start its own children in the same way."""
@@ -310,6 +320,7 @@ class _Starter:
             raise RuntimeError("sys.executable is not set: name the interpreter of child "
                                "processes with set_executable()")
         context = Mp.Context.new(_METHODS[method], Mp.Runtime.PYTHON)
+        import subprocess
         context.set_interpreter([executable] + subprocess._args_from_interpreter_flags())
         path = _path_for_children()
         if path is not None:
@@ -317,7 +328,7 @@ class _Starter:
             context.set_environment([f"{name}={value}" for name, value in environment.items()])
         if method == "forkserver":
             context.set_preload([name for name in self._preload if name != "__main__"])
-            preparation = prepare_data(method)
+            preparation = self._preparations[method] = prepare_data(method)
             preparation["preload_main"] = "__main__" in self._preload
             context.set_preparation(GLib.Bytes.new(dumps(preparation)))
         return context
@@ -333,8 +344,15 @@ def _path_for_children():
     return os.pathsep.join(filter(None, (inherited, home)))
 
 
+def is_frozen():
+    """Whether the interpreter is part of a program that has its main module with it."""
+    return bool(getattr(sys, "frozen", False))
+
+
 def _main_module():
     """How a child imports the main module: ("name", n), ("path", p), or None."""
+    if is_frozen():
+        return None
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name is not None:
@@ -371,6 +389,7 @@ def prepare_data(method, name=None):
         "original_dir": process.ORIGINAL_DIR,
         "dir": directory,
         "main": _main_module(),
+        "frozen": is_frozen(),
         "logging": util.logging_state(),
         "authkey": bytes(process.current_process().authkey),
         "starter": _starter.state(),
@@ -379,7 +398,6 @@ def prepare_data(method, name=None):
 
 
 _starter = _Starter()
-os.register_at_fork(after_in_child=_starter.after_fork)
 _default_context = DefaultContext()
 
 
@@ -390,21 +408,33 @@ def check_has_gobject(method):
                                   "its sentinel instead of connecting to a signal")
 
 
-def start_process(obj, method):
+def check_can_have(method, extras):
+    """Forked by Python, a process has what its parent has."""
+    if method == "fork" and extras is not None:
+        raise NotImplementedError("a process of the start method 'fork' has the limits and the "
+                                  "streams of its parent: it cannot be given its own")
+
+
+def start_process(obj, method, surroundings=None, streams=None):
     """Starts the process of a process object; gives its process.Started."""
     method = method or _default_context.get_start_method()
+    check_can_have(method, surroundings or streams)
     if method == "fork":
         # The warning is for who called Process.start().
         return _fork.start(obj, stacklevel=3)
-    preparation = prepare_data(method, obj.name)
     context = _starter.context(method)
+    preparation = prepare_data(method, obj.name)
+    if surroundings is not None:
+        context = surroundings.apply_to(context)
     util.flush_std_streams()
     with spawning() as fd_list:
         # Two pickles: the second needs what the first one prepares.
-        data = dumps(preparation) + dumps(obj)
+        data = dumps((_starter.changes(method, preparation), preparation["parent"])) + dumps(obj)
     gobject = Mp.Process.new_data(context, PROCESS_TASK, data, PICKLE)
     gobject.set_fd_list(fd_list)
     try:
+        if streams is not None:
+            streams.prepare(gobject)
         gobject.start(None)
     except GLib.Error as error:
         raise _raw.convert_error(error) from error

@@ -3,18 +3,21 @@
 """Pools of worker processes, over MpPool."""
 
 import os
+import sys
 import threading
 import warnings
 import weakref
+from operator import index
 
-from . import _raw, _tasks, context as _context, process, util
+from . import _payloads, _raw, _tasks, context as _context, process, util
 from ._imap import Feeder, IMapIterator, IMapUnorderedIterator
+from ._options import job_options, pool_properties
 from ._raw import GLib, Mp, SLICE_US, wait_until
 from ._results import ApplyResult, AsyncResult, MapResult
-from ._serialize import PICKLE, dump_all, dumps, spawning
+from ._serialize import PICKLE, dumps, spawning
 
-__all__ = ["Pool", "AsyncResult", "ApplyResult", "MapResult", "IMapIterator",
-           "IMapUnorderedIterator"]
+__all__ = ["Pool", "ThreadPool", "current_task", "AsyncResult", "ApplyResult", "MapResult",
+           "IMapIterator", "IMapUnorderedIterator"]
 
 INIT, RUN, CLOSE, TERMINATE = "INIT", "RUN", "CLOSE", "TERMINATE"
 
@@ -27,9 +30,24 @@ _SLICEABLE = (list, tuple, range)
 _WORKER_NAMES = {"forkserver": "ForkServerPoolWorker", "spawn": "SpawnPoolWorker"}
 
 
+def current_task():
+    """The task that is run here; None in a process that is no worker, or between two tasks.
+
+    It has id, attempt (0 the first time), cancelled (whether its job was cancelled or it
+    takes too long: it had better end) and report_progress(fraction), which becomes part
+    of the progress of its result.
+    """
+    worker = sys.modules.get("multiprocessing_gi._worker")
+    return worker.current_task() if worker is not None else None
+
+
 def __getattr__(name):
     if name in ("MaybeEncodingError", "RemoteTraceback"):
         return getattr(_tasks, name)
+    if name == "ThreadPool":
+        # Of threads, there is nothing to do better than the standard library does.
+        from multiprocessing.pool import ThreadPool
+        return ThreadPool
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -39,31 +57,52 @@ class _Callbacks:
     def __init__(self, gobject):
         self._gobject = gobject
         self._results = {}
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(threading.RLock())
         self._stopped = False
         self._thread = None
 
     def add(self, result):
-        """Has a result's callbacks run when its job has finished."""
-        result._event = threading.Event()
+        """Has result._notify() called when its job has finished."""
         with self._condition:
-            self._results[result._job.get_id()] = result
+            self._results[result._job] = result
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, daemon=True,
                                                 name="PoolCallbackThread")
                 self._thread.start()
         result._job.set_notify(True)
 
+    def add_waiter(self, result, wake):
+        """Has wake() called when a result is ready."""
+        with self._condition:
+            if result._event is None:
+                result._event = threading.Event()
+                self.add(result)
+        result._waiters.append(wake)
+        # It may have been set before there was anybody to wake.
+        if result._event.is_set():
+            wake()
+
     def _run(self):
-        while not self._stopped or self._results:
+        while True:
             job = self._gobject.take_finished(SLICE_US)
             if job is None:
+                if self._may_end():
+                    return
                 continue
-            number, job = job.get_id(), None
-            self._results[number]._notify()
+            self._results[job]._notify()
             with self._condition:
-                del self._results[number]
-                self._condition.notify_all()
+                del self._results[job]
+                if not self._results:
+                    self._condition.notify_all()
+            job = None
+
+    def _may_end(self):
+        """Whether the thread has nothing to do, and most likely will not have anything."""
+        with self._condition:
+            if self._results or not (self._stopped or self._gobject.wait_ready(0)):
+                return False
+            self._thread = None
+            return True
 
     def stop(self):
         """Ends the thread when every callback has run."""
@@ -71,42 +110,73 @@ class _Callbacks:
 
     def join(self):
         """Waits until every callback has run."""
-        if threading.current_thread() is self._thread:
+        thread = self._thread
+        if threading.current_thread() is thread:
             return
         with self._condition:
             while self._results:
                 self._condition.wait(1)
+        self.stop()
+        if thread is not None:
+            thread.join()
 
 
 class Pool:
     """A pool of processes that run functions, with the interface of multiprocessing.Pool.
 
     A worker that dies fails the task it had (WorkerDiedError) and is replaced; every
-    other task completes. With max_attempts above 1 such a task is tried again. The
-    GObject behind it is .gobject; connect() and .props reach its signals and properties.
+    other task completes. The GObject behind it is .gobject; connect() and .props reach its
+    signals and properties.
+
+    Long arrays that come as arguments or results lie in shared memory, which is used again when
+    they go. A child of fork() has no copy of that: it sees what its parent writes there, and the
+    other way round, so who forks with such an array copies it first.
+
+    Of the keywords, times are in seconds and memory is in bytes:
+
+    daemon: if false, workers may have children of their own.
+    max_attempts: how often a task is started, when the workers that run it die; 1.
+    retry_delay: what it waits for before the second attempt; twice as long before each
+        further one.
+    task_timeout: how long an attempt may take; TimeoutError then.
+    cancel_grace, kill_grace: how long a task that was cancelled, or takes too long, may go
+        on before its worker gets SIGTERM (0.1), and how long after that SIGKILL (1).
+    min_workers, idle_timeout: so many workers stay, others leave when they were not needed
+        for so long, and come back when they are.
+    max_worker_age, max_worker_memory: a worker that is older, or uses more, is replaced
+        between two tasks.
+    worker_memory_limit: a worker that uses more is killed, and its task is a LimitError.
+    umask, nice, cpus, limits: of each worker, as of a Process.
+    capture_output: what workers write is told line by line by the signal "output".
+
+    The calls of a pool take keywords, too:
+
+    priority: calls with a greater number come first; 0.
+    timeout, max_attempts, retry_delay: instead of the pool's.
+    retry_failed: if true, another attempt is also made when the function raised, took too
+        long or hit a limit.
+    after: a result, or several, of this pool that have to succeed first; if one does not,
+        the call is not made, and fails.
     """
 
     def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None,
-                 context=None, *, max_attempts=1):
+                 context=None, *, daemon=True, **options):
         self._state = INIT
-        if processes is None:
-            processes = _available_cpus()
-        if processes < 1:
-            raise ValueError("number of processes must be at least 1")
+        processes = _available_cpus() if processes is None else _check_processes(processes)
         if maxtasksperchild is not None and (
                 not isinstance(maxtasksperchild, int) or maxtasksperchild < 1):
             raise ValueError("maxtasksperchild must be a positive int or None")
-        if not isinstance(max_attempts, int) or max_attempts < 1:
-            raise ValueError("max_attempts must be a positive int")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if process.current_process().daemon:
             raise AssertionError("daemonic processes are not allowed to have children")
+        surroundings, options = _take_surroundings(options)
+        properties = pool_properties(options)
         self._ctx = context or _context._default_context.get_context()
         self._processes = processes
-        self._gobject = _make_pool(self._ctx, processes, initializer, initargs,
-                                   max_tasks_per_worker=maxtasksperchild or 0,
-                                   max_attempts=max_attempts)
+        self._gobject = _make_pool(self._ctx, processes, initializer, initargs, daemon,
+                                   surroundings, **properties,
+                                   max_tasks_per_worker=maxtasksperchild or 0)
         self._callbacks = _Callbacks(self._gobject)
         self._feeders = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -159,41 +229,67 @@ class Pool:
 
     # One call.
 
-    def apply(self, func, args=(), kwds={}):
+    def apply(self, func, args=(), kwds={}, **options):
         """Calls func(*args, **kwds) in a worker and waits for the result."""
-        return self.apply_async(func, args, kwds).get()
+        return self.apply_async(func, args, kwds, **options).get()
 
-    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
+    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None, **options):
         """Calls func(*args, **kwds) in a worker; the result comes later."""
         self._check_running()
-        return self._submit(AsyncResult, (), _tasks.CALL, func, [[(args, kwds)]],
-                            callback, error_callback)
+        options = job_options(options)
+        try:
+            job = self._send_call(_tasks.CALL + dumps(func), args, kwds, options)
+        except _raw.ProcessError:
+            raise
+        except Exception as error:
+            return _failed(AsyncResult(None, None, callback, error_callback), error)
+        return self._follow(AsyncResult(self, job, callback, error_callback))
+
+    def _send_call(self, function, args, kwds, options=None):
+        """Sends the task of a job that has one."""
+        payload = _payloads.dump_call(args, kwds)
+        if not _payloads.is_long(payload):
+            return self._send(function, [payload], ordered=False, options=options)
+        job = self._send(function, (), ordered=False, more=True, options=options)
+        try:
+            _payloads.push(job, payload)
+        except GLib.Error as error:
+            # If it has ended already, its pool was terminated.
+            if not _raw.is_mp_error(error, Mp.Error.CLOSED):
+                raise _raw.convert_error(error) from error
+        finally:
+            job.end_input()
+        return job
 
     # Many calls.
 
-    def map(self, func, iterable, chunksize=None):
+    def map(self, func, iterable, chunksize=None, **options):
         """The list of func(item) for the items of iterable."""
-        return self.map_async(func, iterable, chunksize).get()
+        return self._map_async(func, iterable, _tasks.ITEMS, chunksize, None, None,
+                               options).get_here()
 
-    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None,
+                  **options):
         """map() whose list comes later."""
         return self._map_async(func, iterable, _tasks.ITEMS, chunksize, callback,
-                               error_callback)
+                               error_callback, options).send_rest()
 
-    def starmap(self, func, iterable, chunksize=None):
+    def starmap(self, func, iterable, chunksize=None, **options):
         """The list of func(*item) for the items of iterable."""
-        return self.starmap_async(func, iterable, chunksize).get()
+        return self._map_async(func, iterable, _tasks.STAR_ITEMS, chunksize, None, None,
+                               options).get_here()
 
     def starmap_async(self, func, iterable, chunksize=None, callback=None,
-                      error_callback=None):
+                      error_callback=None, **options):
         """starmap() whose list comes later."""
         return self._map_async(func, iterable, _tasks.STAR_ITEMS, chunksize, callback,
-                               error_callback)
+                               error_callback, options).send_rest()
 
-    def _map_async(self, func, iterable, mode, chunksize, callback, error_callback):
+    def _map_async(self, func, iterable, mode, chunksize, callback, error_callback, options):
         self._check_running()
-        if chunksize is not None and chunksize < 1:
-            raise ValueError(f"chunksize must be at least 1, not {chunksize}")
+        options = job_options(options)
+        if chunksize is not None:
+            chunksize = check_chunksize(chunksize)
         try:
             items = iterable if isinstance(iterable, _SLICEABLE) else list(iterable)
         except Exception as error:
@@ -208,70 +304,82 @@ class Pool:
             chunksize = -(-len(items) // (4 * self._processes))
         if chunksize == 1 and mode == _tasks.ITEMS:
             mode, chunksize = _tasks.ITEM, 0
-        return self._submit(MapResult, (len(items), chunksize), mode, func,
-                            _Batches(items, chunksize), callback, error_callback)
-
-    def _submit(self, kind, arguments, mode, func, batches, callback, error_callback):
-        """Sends the tasks of one job, some at a time; gives its result object."""
+        supply = _payloads.Supply(_Batches(items, chunksize), self._processes + 2)
         job = None
-        more = len(batches) > 1
         try:
             function = mode + dumps(func)
-            for batch in batches:
-                pickled = dump_all(batch)
-                if job is None:
-                    job = self._send(function, pickled, ordered=False, more=more)
-                elif not _push(job, pickled):
-                    break
+            job = self._send(function, supply.take_first(), ordered=False, more=True,
+                             options=options)
+            if supply.feed(job):
+                supply = None
         except _raw.ProcessError:
             raise
+        except GLib.Error as error:
+            # If it has ended already, its pool was terminated, and the result will say so.
+            if not _raw.is_mp_error(error, Mp.Error.CLOSED):
+                job.end_input()
+                raise _raw.convert_error(error) from error
         except Exception as error:
             if job is not None:
                 job.end_input()
-            return _failed(kind(None, None, *arguments, callback, error_callback), error)
-        if more:
-            job.end_input()
-        result = kind(self, job, *arguments, callback, error_callback)
-        if callback is not None or error_callback is not None:
+            return _failed(MapResult(None, None, 0, 0, callback, error_callback), error)
+        return self._follow(MapResult(self, job, len(items), chunksize, callback, error_callback,
+                                      supply))
+
+    def _follow(self, result):
+        """Has the callbacks of a result called."""
+        if result._callback is not None or result._error_callback is not None:
+            result._event = threading.Event()
             self._callbacks.add(result)
         return result
 
-    def _send(self, function, pickled, ordered, more=False):
+    def _send(self, function, pickled, ordered, more=False, options=None):
         try:
             return self._gobject.submit_packed(
                 function, b"".join(pickled), _tasks.pack_lengths(pickled), PICKLE, ordered,
-                more)
+                more, options)
         except GLib.Error as error:
             raise _raw.convert_error(error) from error
 
     # Lazily.
 
-    def imap(self, func, iterable, chunksize=1):
+    def imap(self, func, iterable, chunksize=1, **options):
         """An iterator of func(item), in order; reads ahead in the input, within bounds."""
-        return self._imap(IMapIterator, func, iterable, chunksize)
+        return self._imap(IMapIterator, func, iterable, chunksize, options)
 
-    def imap_unordered(self, func, iterable, chunksize=1):
+    def imap_unordered(self, func, iterable, chunksize=1, **options):
         """imap() whose results come as they are finished."""
-        return self._imap(IMapUnorderedIterator, func, iterable, chunksize)
+        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, options)
 
-    def _imap(self, kind, func, iterable, chunksize):
+    def _imap(self, kind, func, iterable, chunksize, options):
         self._check_running()
-        if chunksize < 1:
-            raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+        options = job_options(options)
+        chunksize = check_chunksize(chunksize)
         mode = _tasks.ITEMS if chunksize > 1 else _tasks.ITEM
         failure = None
         try:
             function = mode + dumps(func)
         except Exception as error:
             function, iterable, failure = mode, (), error
-        job = self._send(function, (), kind._ordered, more=True)
+        job = self._send(function, (), kind._ordered, more=True, options=options)
         feeder = Feeder(job, iterable, chunksize, kind._ordered,
-                         max(READ_AHEAD, 16 * self._processes))
+                         max(READ_AHEAD, 16 * self._processes), self._processes + 2)
         if failure is not None:
             feeder.fail(failure)
         feeder.start()
         self._feeders.add(feeder)
         return kind(feeder)
+
+    # Its size.
+
+    def resize(self, processes):
+        """Changes the number of workers; those that are too many leave between two tasks."""
+        processes = _check_processes(processes)
+        try:
+            self._gobject.resize(processes)
+        except GLib.Error as error:
+            raise _raw.convert_error(error) from error
+        self._processes = processes
 
     # The end.
 
@@ -304,7 +412,6 @@ class Pool:
             raise ValueError("In unknown state")
         wait_until(self._gobject.wait_ready, None)
         self._callbacks.join()
-        self._callbacks.stop()
 
 
 class _Batches:
@@ -328,16 +435,6 @@ class _Batches:
                 yield items[begin:end]
 
 
-def _push(job, payloads):
-    """Adds tasks to a job; False if it has ended, because its pool was terminated."""
-    try:
-        return job.push_packed(b"".join(payloads), _tasks.pack_lengths(payloads))
-    except GLib.Error as error:
-        if not _raw.is_mp_error(error, Mp.Error.CLOSED):
-            raise _raw.convert_error(error) from error
-        return False
-
-
 def _failed(result, error):
     """Ends a result whose task cannot be sent."""
     result._resolve(False, error)
@@ -358,6 +455,21 @@ class _Worker:
         return os.path.exists(f"/proc/{self.pid}")
 
 
+def check_chunksize(chunksize):
+    """The size of chunks as an int."""
+    chunksize = index(chunksize)
+    if chunksize < 1:
+        raise ValueError(f"Chunksize must be 1+, not {chunksize}")
+    return chunksize
+
+
+def _check_processes(processes):
+    processes = index(processes)
+    if processes < 1:
+        raise ValueError("number of processes must be at least 1")
+    return processes
+
+
 def _available_cpus():
     try:
         return len(os.sched_getaffinity(0)) or 1
@@ -365,23 +477,38 @@ def _available_cpus():
         return os.cpu_count() or 1
 
 
-def _make_pool(ctx, processes, initializer, initargs, **properties):
+def _take_surroundings(options):
+    """The Surroundings among the keywords of a pool, None for none; and the other keywords."""
+    names = {"umask", "nice", "cpus", "limits"} & options.keys()
+    if not names:
+        return None, options
+    from . import _surroundings
+    surroundings, _ = _surroundings.split({name: options[name] for name in names}, "a pool")
+    return surroundings, {name: options[name] for name in options.keys() - names}
+
+
+def _make_pool(ctx, processes, initializer, initargs, daemon, surroundings, **properties):
     """Makes the GObject, whose workers start at once."""
     method = ctx.get_start_method()
+    _context.check_can_have(method, surroundings)
     initargs = tuple(initargs)
     util.flush_std_streams()
     if method == "fork":
         # Imports _zygote, which must not be there yet in a process that is to be one.
         from . import _fork_pool
         # The warning is for who called Pool().
-        properties["context"] = _fork_pool.make_context(initializer, initargs, stacklevel=4)
+        properties["context"] = _fork_pool.make_context(initializer, initargs, daemon, stacklevel=4)
     else:
+        context = ctx.gobject
         preparation = _context.prepare_data(method)
-        preparation["worker_name"] = _WORKER_NAMES[method]
-        preparation["identity"] = process.current_process()._identity
+        worker = (_WORKER_NAMES[method], process.current_process()._identity,
+                  preparation["parent"], daemon)
         with spawning() as fd_list:
-            data = dumps(preparation) + dumps((initializer, initargs))
-        properties.update(context=ctx.gobject, worker_data=GLib.Bytes.new(data),
+            start = None if initializer is None else dumps((initializer, initargs))
+            data = dumps((_context._starter.changes(method, preparation), worker, start))
+        if surroundings is not None:
+            context = surroundings.apply_to(context)
+        properties.update(context=context, worker_data=GLib.Bytes.new(data),
                           worker_fd_list=fd_list)
     pool = Mp.Pool(n_workers=processes, **properties)
     try:

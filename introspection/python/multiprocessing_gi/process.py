@@ -104,11 +104,26 @@ class BaseProcess:
     The signature and the methods are those of multiprocessing.Process. The GObject
     behind a started process is .gobject; connect() and .props reach its signals and
     properties.
+
+    More keywords, none of them for the start method fork:
+
+    umask, nice, cpus: its file mode mask; how much nicer it is than this process; the numbers
+        of the processors that it may use.
+    limits: a dictionary. "memory" (bytes that it shares with nobody; with more it is killed),
+        "address_space", "cpu_time" (seconds), "files", "processes", "file_size", "core",
+        "stack". start() raises LimitError for one that the system refuses.
+    outlive_parent: if true, it goes on when this process is killed.
+    stdin, stdout, stderr: as in subprocess.Popen DEVNULL, PIPE, STDOUT, a file or a descriptor;
+        the name of a file, which is made anew; or a function that is called with each line, in
+        the GLib main context of the thread that calls start(). What is a PIPE is a
+        binary file in the attribute of that name after start().
     """
 
     _start_method = None
+    stdin = stdout = stderr = None
 
-    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None):
+    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None,
+                 **options):
         if group is not None:
             raise AssertionError("group must be None: there are no process groups")
         self._identity = _current._identity + (next(_counter),)
@@ -124,6 +139,9 @@ class BaseProcess:
                                             ":".join(map(str, self._identity)))
         if daemon is not None:
             self.daemon = daemon
+        if options:
+            from . import _surroundings
+            _extras[self] = _surroundings.split(options, "a process")
         _dangling.add(self)
 
     def _check_open(self):
@@ -158,11 +176,16 @@ class BaseProcess:
         from . import context
         if self in _handlers:
             context.check_has_gobject(self._start_method)
-        started = context.start_process(self, self._start_method)
+        surroundings, streams = _extras.get(self, (None, None))
+        started = context.start_process(self, self._start_method, surroundings, streams)
         _children.add(self)
         self._started = started
         # The parent needs them no longer: let them be collected.
         del self._target, self._args, self._kwargs
+        _extras.pop(self, None)
+        if streams is not None:
+            for name, file in streams.pipes(started.gobject):
+                setattr(self, name, file)
         for signal_name, callback, args in _handlers.pop(self, ()):
             self._connect(signal_name, callback, args)
 
@@ -324,7 +347,7 @@ class BaseProcess:
 
     def _bootstrap(self, parent_pid, parent_name, forked=False):
         """Runs in the child: becomes the current process, runs, and gives the exit code."""
-        become(self, parent_pid, parent_name)
+        become(self, parent_pid, parent_name, forked)
         try:
             if forked:
                 util.replace_stdin()
@@ -347,6 +370,8 @@ class BaseProcess:
 
 # Connections made before start(); beside the objects, which are pickled as they are.
 _handlers = weakref.WeakKeyDictionary()
+# The Surroundings and Streams of processes that were not started: not part of what is pickled.
+_extras = weakref.WeakKeyDictionary()
 
 
 def exit_code_of(error):
@@ -363,7 +388,7 @@ def exit_code_of(error):
     return 1
 
 
-def become(process, parent_pid, parent_name):
+def become(process, parent_pid, parent_name, forked=False):
     """Makes process the current process, in a child that has just been started."""
     global _current, _parent, _counter, _children
     _counter = itertools.count(1)
@@ -371,7 +396,7 @@ def become(process, parent_pid, parent_name):
     process._started = None
     process._closed = False
     _current = process
-    _parent = _ParentProcess(parent_name, parent_pid)
+    _parent = _ParentProcess(parent_name, parent_pid, forked)
     _raw.tell_logging(process.name)
     thread = threading.current_thread()
     thread.name = "MainThread"
@@ -398,9 +423,10 @@ class _MainProcess(BaseProcess):
 class _ParentProcess:
     """The process that started this one, as its child sees it."""
 
-    def __init__(self, name, pid):
+    def __init__(self, name, pid, forked):
         self._name = name
         self._pid = pid
+        self._forked = forked
         try:
             self._pidfd = os.pidfd_open(pid)
         except OSError:
@@ -423,6 +449,13 @@ class _ParentProcess:
     def _ended(self, timeout):
         if self._pidfd is None:
             return True
+        if self._forked and timeout != 0:
+            from . import _fork
+            with _fork.farewell(self._pid):
+                return self._poll(timeout)
+        return self._poll(timeout)
+
+    def _poll(self, timeout):
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         return bool(poll.poll(None if timeout is None else max(0, timeout * 1000)))

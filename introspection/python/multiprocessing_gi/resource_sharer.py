@@ -2,10 +2,11 @@
 # SPDX-FileCopyrightText: 2026 the libmp authors
 """File descriptors in pickles.
 
-While a process is being started they go with its start. At any other time the pickle
-says where to fetch them: from a thread of the process that has pickled, which is there
-as long as there is something to be fetched. It listens on a socket without a file, and
-gives a descriptor, once, to whoever knows the random key that is in the pickle.
+While a process is being started they go with its start, and with an item of a CarryingQueue
+they go with that. At any other time the pickle says where to fetch them: from a thread of the
+process that has pickled, which is there as long as there is something to be fetched. It listens
+on a socket without a file, and gives a descriptor, once, to whoever knows the random key that
+is in the pickle.
 """
 
 import os
@@ -16,7 +17,7 @@ import struct
 import threading
 import time
 
-from ._serialize import count_offer, is_spawning, pass_fd, take_fd
+from ._serialize import count_offer, is_passing, pass_fd, take_fd
 
 __all__ = ["DupFd", "stop"]
 
@@ -30,7 +31,7 @@ class DupFd:
     """A copy of a descriptor for the process that unpickles this, and calls detach()."""
 
     def __init__(self, fd):
-        if is_spawning():
+        if is_passing():
             self._token = pass_fd(fd)
         else:
             self._token = _sharer.register(fd)
@@ -73,9 +74,14 @@ class _Sharer:
         self._lock = threading.RLock()
         self._waiting = {}
         self._server = None
+        self._watches_forks = False
 
     def register(self, fd):
         """Keeps a copy; gives what the other side needs to fetch it."""
+        if not self._watches_forks:
+            # Here, so that forks of a process that has nothing to hand out do without.
+            self._watches_forks = True
+            os.register_at_fork(after_in_child=self.after_fork)
         fd = os.dup(fd)
         key = os.urandom(_KEY_SIZE)
         with self._lock:
@@ -228,4 +234,3 @@ class _Server:
 
 _sharer = _Sharer()
 stop, withdraw = _sharer.stop, _sharer.withdraw
-os.register_at_fork(after_in_child=_sharer.after_fork)

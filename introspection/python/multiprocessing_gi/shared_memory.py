@@ -10,7 +10,6 @@ other one has it attached.
 import ctypes
 import errno
 import os
-import secrets
 import struct
 import types
 import weakref
@@ -25,7 +24,7 @@ _SHM_NAME_PREFIX = "/psm_"
 
 def _make_filename():
     """A name that nobody has, with a slash before it."""
-    return _SHM_NAME_PREFIX + secrets.token_hex(4)
+    return _SHM_NAME_PREFIX + os.urandom(4).hex()
 
 
 def _convert(error, name):

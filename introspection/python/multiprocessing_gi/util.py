@@ -4,11 +4,8 @@
 
 import atexit
 import itertools
-import logging
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import traceback
 import weakref
@@ -54,6 +51,8 @@ def get_logger():
     """The package's logger, made with the first call."""
     global _logger
     if _logger is None:
+        # Here, for few processes log, and each fork has to see to it that logging works.
+        import logging
         logging.addLevelName(SUBDEBUG, "SUBDEBUG")
         logging.addLevelName(SUBWARNING, "SUBWARNING")
         _logger = logging.getLogger(LOGGER_NAME)
@@ -67,6 +66,7 @@ def get_logger():
 def log_to_stderr(level=None):
     """Makes the logger write to the standard error stream, and returns it."""
     global _log_to_stderr
+    import logging
     logger = get_logger()
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(LOGGING_FORMAT))
@@ -132,12 +132,12 @@ class Finalize:
         if self._registry.pop(self._key, None) is not None:
             self._clear()
 
-    def still_alive(self):
+    def still_active(self):
         """Whether it is still to run."""
         return self._key in self._registry
 
     def __repr__(self):
-        if not self.still_alive():
+        if not self.still_active():
             return f"<{type(self).__name__} object, dead>"
         name = getattr(self._callback, "__name__", self._callback)
         return f"<{type(self).__name__} object, callback={name}, exitpriority={self._key[0]}>"
@@ -169,6 +169,9 @@ def get_temp_dir():
     global _temp_dir
     path, pid = _temp_dir
     if pid != os.getpid():
+        # Here, for few processes need it, and with it come more modules than this package has.
+        import shutil
+        import tempfile
         path = tempfile.mkdtemp(prefix="libmp-")
         Finalize(None, shutil.rmtree, args=(path,), kwargs={"ignore_errors": True},
                  exitpriority=-100)
@@ -193,6 +196,11 @@ def is_exiting():
     return _exiting
 
 
+def is_interrupted():
+    """Whether a Ctrl-C ends this process."""
+    return getattr(sys, "last_type", None) is KeyboardInterrupt
+
+
 def exit_function():
     """Ends what this process started: finalizers, daemons, children, in this order."""
     global _exiting
@@ -204,7 +212,7 @@ def exit_function():
     run_finalizers(0)
     # Ctrl-C reaches the whole foreground group, but not those of our children that have
     # a group of their own: pass on what ended this process.
-    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
+    interrupted = is_interrupted()
     for child in process.active_children():
         try:
             if child.daemon:
@@ -242,6 +250,8 @@ def register_after_fork(obj, func):
 
 
 def _run_after_forkers():
+    if not _after_fork:
+        return
     for (_, _, func), obj in sorted(_after_fork.items(), key=lambda item: item[0][:2]):
         try:
             func(obj)

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# SPDX-FileCopyrightText: 2026 the libmp authors
+"""Pools with long arguments and results, which lie in shared memory."""
+
+import array
+import gc
+import os
+import resource
+import signal
+import unittest
+
+import numpy
+
+import multiprocessing_gi as mp
+from multiprocessing_gi._payloads import Supply
+from multiprocessing_gi.futures import ProcessPoolExecutor
+from multiprocessing_gi.pool import MapResult
+
+LONG = 1 << 20
+KEPT = []
+
+
+def echo(*args, **kwds):
+    """What it got, or all of it."""
+    return args[0] if len(args) == 1 and not kwds else (args, kwds)
+
+
+def is_same(one, other):
+    """Whether they are one object."""
+    return one is other
+
+
+def pair(data):
+    """What it got, twice."""
+    return data, data
+
+
+def add_one(numbers):
+    """The same array, changed in place."""
+    numbers += 1
+    return numbers
+
+
+def keep(numbers):
+    """Has the argument in this process from now on."""
+    KEPT.append(numbers)
+    return len(KEPT)
+
+
+def sum_of_kept():
+    """Of what was kept."""
+    return [float(numbers.sum()) for numbers in KEPT]
+
+
+def spoil_and_die(numbers):
+    """Writes over its argument, and is killed unless it is the last attempt."""
+    before = float(numbers.sum())
+    numbers[:] = -1
+    if mp.current_task().attempt < 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return before
+
+
+def die(_data):
+    """Is killed with its argument in its hands."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(data):
+    """Raises what it got."""
+    raise ValueError(data)
+
+
+def open_all():
+    """Leaves no descriptor."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    try:
+        while True:
+            KEPT.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        return len(KEPT)
+
+
+def memory_in_files():
+    """The bytes of all the memory files that this process has open."""
+    seen = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            status = os.stat(f"/proc/self/fd/{name}")
+            if os.readlink(f"/proc/self/fd/{name}").startswith("/memfd:"):
+                seen[status.st_dev, status.st_ino] = status.st_blocks * 512
+        except OSError:
+            pass
+    return sum(seen.values())
+
+
+class TestLongTasks(unittest.TestCase):
+    """Long arguments and results of one pool."""
+
+    def setUp(self):
+        self.pool = mp.Pool(2)
+        self.addCleanup(lambda: self.pool.terminate())
+
+    def test_same_object_twice(self):
+        """What is there twice in a call is one object in the worker, and in the result."""
+        for data in (bytearray(LONG), array.array("d", bytes(LONG)), numpy.zeros(LONG)):
+            with self.subTest(kind=type(data)):
+                self.assertTrue(self.pool.apply(is_same, (data, data)))
+                one, other = self.pool.apply(pair, (data,))
+                self.assertIs(one, other)
+
+    def test_kinds(self):
+        items = [b"x" * LONG, bytearray(b"y" * LONG), "z" * LONG, [b"a" * LONG, 1, b""],
+                 list(range(LONG // 8)), (bytearray(b"q" * 32768), b"q" * 32767),
+                 array.array("d", [1.5]) * LONG, {"a": b"b" * LONG}, b"", None]
+        for got in (list(map(echo, items)), self.pool.map(echo, items, chunksize=1),
+                    self.pool.map(echo, items, chunksize=3), list(self.pool.imap(echo, items)),
+                    list(self.pool.imap(echo, iter(items))),
+                    list(self.pool.imap(echo, items, chunksize=4)),
+                    self.pool.starmap(echo, [(item,) for item in items]),
+                    [self.pool.apply(echo, (item,)) for item in items],
+                    [self.pool.apply(echo, [item]) for item in items],
+                    [self.pool.apply(echo, (), {"item": item})[1]["item"] for item in items]):
+            self.assertEqual(got, items)
+            self.assertEqual(list(map(type, got)), list(map(type, items)))
+        self.assertCountEqual(self.pool.imap_unordered(echo, [items[0], items[2]] * 50),
+                              [items[0], items[2]] * 50)
+
+    def test_many_in_one_call(self):
+        args, kwds = (b"1" * LONG, 2, b"3" * LONG), {"four": bytearray(b"4" * LONG), "five": 5}
+        self.assertEqual(self.pool.apply(echo, args, kwds), (args, kwds))
+
+    def test_arrays(self):
+        numbers = numpy.arange(LONG, dtype="f8")
+        got = self.pool.apply(add_one, (numbers,))
+        self.assertTrue((got == numbers + 1).all())
+        self.assertEqual(numbers[0], 0)
+        got += 1
+        self.assertTrue((got == numbers + 2).all())
+        for got in self.pool.imap(add_one, [numbers] * 20):
+            self.assertEqual(got[-1], LONG)
+        for got in self.pool.map(add_one, [(numbers)] * 5):
+            self.assertEqual(got[-1], LONG)
+        turned = self.pool.apply(echo, ({"turned": numbers.reshape(4, -1).T},))["turned"]
+        self.assertTrue((turned == numbers.reshape(4, -1).T).all())
+
+    def test_errors(self):
+        with self.assertRaises(ValueError) as caught:
+            self.pool.apply(fail, (b"e" * LONG,))
+        self.assertEqual(caught.exception.args, (b"e" * LONG,))
+        outcomes = []
+        self.pool.apply_async(echo, (b"c" * LONG,), callback=outcomes.append).wait()
+        self.assertEqual(outcomes, [b"c" * LONG])
+        with self.assertRaises(Exception):
+            self.pool.apply(echo, (b"c" * LONG, lambda: None))
+
+    def test_what_a_worker_keeps(self):
+        with mp.Pool(1) as pool:
+            for number in range(5):
+                pool.apply(keep, (numpy.full(LONG, number),))
+            for _ in range(5):
+                pool.apply(echo, (numpy.full(LONG, 100),))
+            self.assertEqual(pool.apply(sum_of_kept), [number * LONG for number in range(5)])
+
+    def test_results_live_on(self):
+        results = [self.pool.apply(add_one, (numpy.full(LONG, number),)) for number in range(10)]
+        results[3][:] = 333
+        self.pool.terminate()
+        self.pool.join()
+        del self.pool
+        gc.collect()
+        for number, got in enumerate(results):
+            self.assertTrue((got == (333 if number == 3 else number + 1)).all())
+        self.pool = mp.Pool(1)
+
+    def test_attempts(self):
+        numbers = numpy.full(LONG, 1)
+        with mp.Pool(2, max_attempts=3) as pool:
+            self.assertEqual(pool.apply(spoil_and_die, (numbers,)), LONG)
+            self.assertEqual(pool.map(spoil_and_die, [numbers] * 3, chunksize=1), [LONG] * 3)
+            self.assertEqual(pool.apply(echo, (b"x" * LONG,)), b"x" * LONG)
+
+    def test_killed(self):
+        data = numpy.ones(LONG)
+        for _ in range(10):
+            with self.assertRaises(mp.WorkerDiedError):
+                self.pool.apply(die, (data,))
+            self.assertEqual(self.pool.apply(echo, (data,)).sum(), LONG)
+        self.assertLess(memory_in_files(), 12 * data.nbytes)
+
+    def test_memory_is_used_again(self):
+        data = b"m" * LONG
+        for call in (lambda: self.pool.apply(echo, (data,)),
+                     lambda: [len(got) for got in self.pool.imap(echo, [data] * 3)]):
+            for _ in range(200):
+                call()
+            self.assertLess(memory_in_files(), 32 * LONG)
+        for got in self.pool.imap(echo, [data] * 200):
+            self.assertEqual(got, data)
+        self.assertLess(memory_in_files(), 128 * LONG)
+
+    def test_terminated(self):
+        results = [self.pool.apply_async(echo, (b"t" * LONG,)) for _ in range(50)]
+        iterator = self.pool.imap(echo, [b"i" * LONG] * 100)
+        next(iterator)
+        self.pool.terminate()
+        self.pool.join()
+        for result in results:
+            try:
+                self.assertEqual(result.get(10), b"t" * LONG)
+            except mp.CancelledError:
+                pass
+        with self.assertRaises(mp.CancelledError):
+            for got in iterator:
+                self.assertEqual(got, b"i" * LONG)
+        del results, result, iterator, self.pool
+        gc.collect()
+        self.assertLess(memory_in_files(), LONG)
+        self.pool = mp.Pool(1)
+
+    def test_input_that_is_sent_later(self):
+        data = b"l" * LONG
+        result = self.pool.map_async(echo, [data] * 100, chunksize=1)
+        self.assertFalse(result.ready())
+        self.assertEqual(result.get(60), [data] * 100)
+        seen = []
+        self.pool.map_async(len, [data] * 100, chunksize=3, callback=seen.append).wait(60)
+        self.assertEqual(seen, [[LONG] * 100])
+        self.assertLess(memory_in_files(), 100 * LONG)
+        with self.assertRaisesRegex(AttributeError, "lambda"):
+            self.pool.map(echo, [data] * 50 + [lambda: None, data], chunksize=1)
+        with self.assertRaises(mp.WorkerDiedError):
+            self.pool.map(die, [data] * 60, chunksize=1)
+        cancelled = self.pool.map_async(echo, [data] * 200, chunksize=1)
+        self.assertTrue(cancelled.cancel())
+        with mp.Pool(1) as pool:
+            last = pool.map_async(len, [data] * 60, chunksize=1)
+            pool.close()
+            pool.join()
+            self.assertEqual(last.get(0), [LONG] * 60)
+        terminated = self.pool.map_async(echo, [data] * 1000, chunksize=1)
+        self.pool.terminate()
+        for result in cancelled, terminated:
+            with self.assertRaises(mp.CancelledError):
+                result.get(60)
+
+    def test_cancelled_before_all_was_sent(self):
+        class Job:
+            """One that has the results of all that was sent, and was cancelled then."""
+
+            take_buffer = staticmethod(lambda index: None)
+            take_packed = staticmethod(lambda limit: b"")
+            wait_result = wait_ready = staticmethod(lambda microseconds: True)
+            get_finished = staticmethod(lambda: True)
+            get_n_total = staticmethod(lambda: 0)
+            get_result = end_input = staticmethod(lambda: None)
+
+        with self.assertRaises(mp.TaskError):
+            MapResult(None, Job(), 1, 0, supply=Supply([[b"n" * LONG]], 1)).get(60)
+
+    def test_executor(self):
+        with ProcessPoolExecutor(1) as executor:
+            numbers = numpy.ones(LONG)
+            self.assertEqual(executor.submit(add_one, numbers).result().sum(), 2 * LONG)
+            self.assertEqual(executor.submit(echo, b"f" * LONG).result(), b"f" * LONG)
+
+    def test_worker_without_descriptors(self):
+        with mp.Pool(1) as pool:
+            self.assertGreater(pool.apply(open_all), 0)
+            try:
+                self.assertEqual(pool.apply(echo, (b"d" * LONG,)), b"d" * LONG)
+            except mp.ProcessError as error:
+                self.assertIn("argument", str(error))
+            self.assertEqual(pool.apply(echo, (1,)), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
