@@ -2,19 +2,25 @@
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
 /* A queue beside whatever else carries messages between processes and can sleep
- * meanwhile, at many sizes and from one or several to one or several, in turns;
- * and what a put and a get cost when much or little is in the queue. */
+ * meanwhile, at many sizes and from one or several to one or several, in turns, with the
+ * same bounds as far as the kernel allows that; how evenly those who put and those who get
+ * have their turns; and what a put and a get cost when much or little is in the queue. */
 
 #include "libmp.h"
+
+#include "bench-rounds.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,14 +28,14 @@
 #include "bench-peers.h"
 
 #define MAX_SIDE 8
-#define MAX_PEERS 6
+#define MAX_PEERS 8
 #define MAX_ROUNDS 7
-/* All that can have a bound have the same: about so many bytes, as they stay in the
- * caches of the processors. */
+/* The bound of all of them: about so many bytes, as they stay in the caches of the
+ * processors. */
 #define CAPACITY (512 * 1024)
+#define BLOCK_SIZE (64 * 1024)
 #define MIN_MESSAGES 4
 #define MAX_MESSAGES 4096
-#define MQ_MESSAGES 10
 #define MQ_SIZE 8192
 
 static guint n_rounds = 5;
@@ -46,6 +52,9 @@ now (void)
 static void *
 queue_open (gsize size, guint n_messages)
 {
+  /* Long messages are not part of what a bound on bytes is for. */
+  if (size >= BLOCK_SIZE)
+    return mp_queue_new (n_messages, 0, NULL);
   return mp_queue_new (0, n_messages * (((guint64) size + 7) / 8 * 8 + 8), NULL);
 }
 
@@ -61,14 +70,38 @@ queue_get (void *self, void *data, gsize size)
 {
   gsize length;
   guint codec;
+  const guint8 *payload = mp_queue_get_payload (self, -1, &length, &codec, NULL, NULL);
 
-  if (mp_queue_get_payload (self, -1, &length, &codec, NULL, NULL) == NULL)
+  if (payload == NULL)
     g_error ("The get failed");
+  /* It is a copy of its own already. */
+  memcpy (data, payload, MIN (size, 8));
 }
 
 static const BenchPeer queue_peer = {
   "libmp", 0, queue_open, queue_put, queue_get, g_object_unref
 };
+
+/* The same, but long messages are read where they lie. */
+static void *
+borrow_open (gsize size, guint n_messages)
+{
+  return size >= BLOCK_SIZE ? queue_open (size, n_messages) : NULL;
+}
+
+static void
+borrow_get (void *self, void *data, gsize size)
+{
+  MpBuffer *buffer = mp_queue_get_buffer (self, -1, NULL, NULL);
+  gsize length;
+
+  if (buffer == NULL || mp_buffer_get_memory (buffer, &length) == NULL || length != size)
+    g_error ("The get failed");
+  mp_buffer_unref (buffer);
+}
+
+static const BenchPeer borrow_peer = { "libmp, borrowing", 0,          borrow_open,
+                                       queue_put,          borrow_get, g_object_unref };
 
 /* Pipes and sockets */
 
@@ -93,16 +126,24 @@ static void *
 pipe_open (gsize size, guint n_messages)
 {
   int fds[2];
+  void *self = fds_open (pipe2 (fds, O_CLOEXEC), fds);
 
-  return fds_open (pipe2 (fds, O_CLOEXEC), fds);
+  for (gsize bytes = n_messages * size; self != NULL && bytes > 4096; bytes /= 2)
+    if (fcntl (fds[1], F_SETPIPE_SZ, (int) bytes) >= 0)
+      break;
+  return self;
 }
 
+/* A packet takes a little more than its bytes, for which the kernel doubles what it is told. */
 static void *
 packets_open (gsize size, guint n_messages)
 {
-  int fds[2];
+  int fds[2], bytes = (int) (n_messages * size);
+  void *self = fds_open (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), fds);
 
-  return fds_open (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), fds);
+  if (self != NULL && setsockopt (fds[1], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) != 0)
+    setsockopt (fds[1], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  return self;
 }
 
 static void
@@ -127,8 +168,8 @@ fds_close (void *self)
   g_free (self);
 }
 
-/* Up to PIPE_BUF what several write comes out in one piece; packets are bounded by
- * the buffer of a socket. */
+/* Up to PIPE_BUF what several write comes out in one piece; packets have to fit the buffer
+ * of a socket. */
 static const BenchPeer pipe_peer = { "pipe", 4096, pipe_open, fds_put, fds_get, fds_close };
 static const BenchPeer packets_peer = { "socketpair", 131072,  packets_open,
                                         fds_put,      fds_get, fds_close };
@@ -139,9 +180,14 @@ static void *
 mq_peer_open (gsize size, guint n_messages)
 {
   g_autofree char *name = g_strdup_printf ("/libmp-bench-%d", getpid ());
-  struct mq_attr attributes = { .mq_maxmsg = MQ_MESSAGES, .mq_msgsize = (long) size };
-  mqd_t queue = mq_open (name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
+  const struct rlimit limit = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
+  struct mq_attr attributes = { .mq_maxmsg = n_messages, .mq_msgsize = (long) size };
+  mqd_t queue = (mqd_t) -1;
 
+  /* Who has no privileges has ten messages. */
+  setrlimit (RLIMIT_MSGQUEUE, &limit);
+  for (; queue == (mqd_t) -1 && attributes.mq_maxmsg > 0; attributes.mq_maxmsg /= 2)
+    queue = mq_open (name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
   if (queue == (mqd_t) -1)
     return NULL;
   mq_unlink (name);
@@ -173,7 +219,7 @@ static const BenchPeer mq_peer = { "mq",        MQ_SIZE,     mq_peer_open,
                                    mq_peer_put, mq_peer_get, mq_peer_close };
 
 static const BenchPeer *const peers[] = {
-  &queue_peer,       &pipe_peer, &packets_peer, &mq_peer,
+  &queue_peer,       &borrow_peer, &pipe_peer, &packets_peer, &mq_peer,
 #ifdef HAVE_BOOST
   &bench_peer_boost,
 #endif
@@ -303,7 +349,7 @@ bench_stream (gsize size, guint n_putters, guint n_getters, double target)
   for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
     if (peers[i]->max_size == 0 || size <= peers[i]->max_size)
       numbers[i] = find_number (peers[i], size, n_putters, n_getters);
-  for (guint round = 0; round < n_rounds; round++)
+  BENCH_ROUNDS (round, n_rounds)
     for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
       if (numbers[i] != 0)
         rates[i][round] =
@@ -313,7 +359,7 @@ bench_stream (gsize size, guint n_putters, guint n_getters, double target)
       if (numbers[i] == 0)
         continue;
       medians[i] = take_median (rates[i]);
-      if (i > 0 && (best == 0 || medians[i] > medians[best]))
+      if (i > 0 && peers[i] != &borrow_peer && (best == 0 || medians[i] > medians[best]))
         best = i;
     }
   printf ("{\"name\": \"channel, %zu B, %u to %u\", \"value\": %.6g, \"unit\": \"messages/s\"",
@@ -330,6 +376,193 @@ bench_stream (gsize size, guint n_putters, guint n_getters, double target)
     if (numbers[i] != 0)
       printf (", \"%s\": %.6g", peers[i]->name, medians[i]);
   printf ("}\n");
+  fflush (stdout);
+}
+
+/* Memory that is lent, filled, and read where it is */
+
+#define LENT_MESSAGES 8
+
+static void *
+lent_open (gsize size, guint n_messages)
+{
+  return mp_queue_new (LENT_MESSAGES, 0, NULL);
+}
+
+static void
+lent_put (void *self, const void *data, gsize size)
+{
+  g_autoptr (MpBuffer) buffer = mp_queue_loan (self, size, NULL);
+  gsize length;
+
+  memset (mp_buffer_get_memory (buffer, &length), 1, size);
+  if (!mp_queue_put_buffer (self, buffer, MP_CODEC_RAW, -1, NULL, NULL))
+    g_error ("The put failed");
+}
+
+static void
+lent_get (void *self, void *data, gsize size)
+{
+  g_autoptr (MpBuffer) buffer = mp_queue_get_buffer (self, -1, NULL, NULL);
+  volatile guint8 seen G_GNUC_UNUSED;
+  const guint8 *memory;
+  gsize length;
+
+  if (buffer == NULL)
+    g_error ("The get failed");
+  memory = mp_buffer_get_memory (buffer, &length);
+  for (gsize i = 0; i < length; i += 64)
+    seen = memory[i];
+}
+
+static const BenchPeer lent_peer = { "libmp", 0, lent_open, lent_put, lent_get, g_object_unref };
+
+#ifdef ICEORYX_PEER
+/* It is a program of its own. Messages a second, 0 if it does not run. */
+static double
+run_iceoryx (gsize size, guint64 n)
+{
+  g_autofree char *command =
+    g_strdup_printf ("%s %zu %" G_GUINT64_FORMAT " 2>/dev/null", ICEORYX_PEER, size, n);
+  FILE *output = popen (command, "r");
+  double seconds = 0;
+
+  if (output == NULL || fscanf (output, "%lf", &seconds) != 1)
+    seconds = 0;
+  if (output != NULL && pclose (output) != 0)
+    seconds = 0;
+  return seconds > 0 ? (double) n / seconds : 0;
+}
+#endif
+
+static void
+bench_lent (gsize size)
+{
+  double rates[MAX_ROUNDS], others[MAX_ROUNDS] = { 0 };
+  guint64 n = 4 * find_number (&lent_peer, size, 1, 1);
+
+  BENCH_ROUNDS (round, n_rounds)
+    {
+      rates[round] = (double) n / time_stream (&lent_peer, size, 1, 1, n);
+#ifdef ICEORYX_PEER
+      others[round] = run_iceoryx (size, n);
+#endif
+    }
+  printf ("{\"name\": \"channel, %zu B, 1 to 1, lent and read in place\", \"value\": %.6g, "
+          "\"unit\": \"messages/s\"",
+          size,
+          take_median (rates));
+  if (take_median (others) > 0)
+    printf (", \"peer\": \"iceoryx\", \"peer_value\": %.6g, \"target_ratio\": 1.5",
+            take_median (others));
+  printf ("}\n");
+  fflush (stdout);
+}
+
+/* Turns */
+
+#define N_EACH 4
+
+typedef struct
+{
+  _Atomic guint64 n_got;
+  _Atomic guint64 by_putter[N_EACH];
+  _Atomic guint64 by_getter[N_EACH];
+} Turns;
+
+/* Puts until it is killed. */
+static void G_GNUC_NORETURN
+put_number (const BenchPeer *peer, void *way, guint64 number)
+{
+  guint64 data[2] = { number };
+
+  for (;;)
+    peer->put (way, data, sizeof data);
+}
+
+static void
+count_turns (const BenchPeer *peer, void *way, Turns *turns, guint number, guint64 n)
+{
+  guint64 data[2];
+
+  while (atomic_fetch_add (&turns->n_got, 1) < n)
+    {
+      peer->get (way, data, sizeof data);
+      atomic_fetch_add (&turns->by_putter[data[0] % N_EACH], 1);
+      atomic_fetch_add (&turns->by_getter[number], 1);
+    }
+}
+
+/* The least share beside the greatest. */
+static double
+compare_shares (_Atomic guint64 *shares)
+{
+  guint64 least = G_MAXUINT64, most = 1;
+
+  for (guint i = 0; i < N_EACH; i++)
+    {
+      least = MIN (least, shares[i]);
+      most = MAX (most, shares[i]);
+    }
+  return (double) least / (double) most;
+}
+
+static void
+take_turns (const BenchPeer *peer, guint64 n, double *of_putters, double *of_getters)
+{
+  Turns *turns = mmap (NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void *way = peer->open (16, MAX_MESSAGES);
+  pid_t parent = getpid (), pids[2 * N_EACH];
+
+  for (guint i = 0; i < 2 * N_EACH; i++)
+    {
+      pids[i] = fork ();
+      if (pids[i] < 0)
+        g_error ("No process");
+      if (pids[i] > 0)
+        continue;
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid () == parent && i < N_EACH)
+        count_turns (peer, way, turns, i, n);
+      else if (getppid () == parent)
+        put_number (peer, way, i - N_EACH);
+      _exit (0);
+    }
+  for (guint i = 0; i < N_EACH; i++)
+    join (pids[i]);
+  for (guint i = N_EACH; i < 2 * N_EACH; i++)
+    {
+      kill (pids[i], SIGKILL);
+      waitpid (pids[i], NULL, 0);
+    }
+  *of_putters = compare_shares (turns->by_putter);
+  *of_getters = compare_shares (turns->by_getter);
+  peer->close (way);
+  munmap (turns, 4096);
+}
+
+static void
+bench_turns (void)
+{
+  /* Long enough that everybody has the processor several times. */
+  const BenchPeer *const some[] = { &queue_peer, &pipe_peer };
+  double shares[2][G_N_ELEMENTS (some)][MAX_ROUNDS];
+  static const char *const sides[] = { "put", "get" };
+  guint64 n[G_N_ELEMENTS (some)];
+
+  for (gsize i = 0; i < G_N_ELEMENTS (some); i++)
+    n[i] = 10 * find_number (some[i], 16, N_EACH, N_EACH);
+  BENCH_ROUNDS (round, n_rounds)
+    for (gsize i = 0; i < G_N_ELEMENTS (some); i++)
+      take_turns (some[i], n[i], &shares[0][i][round], &shares[1][i][round]);
+  for (gsize side = 0; side < 2; side++)
+    printf ("{\"name\": \"least share beside the greatest of %d that %s, 16 B\", "
+            "\"value\": %.3g, \"unit\": \"of 1\", \"peer\": \"%s\", \"peer_value\": %.3g}\n",
+            N_EACH,
+            sides[side],
+            take_median (shares[side][0]),
+            some[1]->name,
+            take_median (shares[side][1]));
   fflush (stdout);
 }
 
@@ -358,7 +591,7 @@ bench_depth (guint n)
   const guint depths[] = { 10, 1000, 100000, 1000000 };
   double times[G_N_ELEMENTS (depths)][MAX_ROUNDS];
 
-  for (guint round = 0; round < n_rounds; round++)
+  BENCH_ROUNDS (round, n_rounds)
     for (gsize i = 0; i < G_N_ELEMENTS (depths); i++)
       times[i][round] = time_pair (depths[i], n);
   for (gsize i = 0; i < G_N_ELEMENTS (depths); i++)
@@ -394,9 +627,15 @@ main (int argc, char **argv)
 #ifndef HAVE_BOOST
   fprintf (stderr, "Without boost: it was not there when this was built\n");
 #endif
+#ifndef ICEORYX_PEER
+  fprintf (stderr, "Without iceoryx: it was not there when this was built\n");
+#endif
   for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
     for (gsize j = 0; j < G_N_ELEMENTS (shapes); j++)
       bench_stream (sizes[i].size, shapes[j][0], shapes[j][1], sizes[i].target);
+  bench_lent (65536);
+  bench_lent (1048576);
+  bench_turns ();
   bench_depth (quick ? 100000 : 1000000);
   return 0;
 }

@@ -3,6 +3,8 @@
 
 #include "libmp.h"
 
+#include "bench-rounds.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -193,7 +195,7 @@ bench_pair (gsize size, const char *more)
   g_autofree char *text = NULL;
 
   time_pair (&queue_kind, &queue, 300000 / scale);
-  for (guint i = 0; i < n_tries; i++)
+  BENCH_ROUNDS (i, n_tries)
     {
       ours[i] = time_pair (&queue_kind, &queue, 1000000 / scale);
       variants[i] = time_pair (&variant_kind, &queue, 200000 / scale);
@@ -289,7 +291,7 @@ bench_stream (gsize size, guint n_side, guint n)
   g_autofree char *other = g_strconcat (name, " (socketpair)", NULL);
   g_autofree char *text = NULL;
 
-  for (guint i = 0; i < n_tries; i++)
+  BENCH_ROUNDS (i, n_tries)
     {
       ours[i] = stream (QUEUE, size, n_side, n / scale);
       pipes[i] = stream (PIPE, size, n_side, n / 8 / scale);
@@ -341,7 +343,7 @@ bench_ping (void)
   double ours[MAX_TRIES], pipes[MAX_TRIES], sockets[MAX_TRIES];
   g_autofree char *text = NULL;
 
-  for (guint i = 0; i < n_tries; i++)
+  BENCH_ROUNDS (i, n_tries)
     {
       ours[i] = ping (QUEUE, 20000 / scale);
       pipes[i] = ping (PIPE, 5000 / scale);

@@ -3,6 +3,8 @@
 
 #include "libmp.h"
 
+#include "bench-rounds.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -364,7 +366,7 @@ bench_pairs (const Things *things)
 {
   double times[N_LOOPS][MAX_TRIES], medians[N_LOOPS];
 
-  for (guint i = 0; i < n_tries; i++)
+  BENCH_ROUNDS (i, n_tries)
     {
       for (Which which = 0; which < N_LOOPS; which++)
         times[which][i] = time_loop (which, things, 3000000 / scale);
@@ -416,7 +418,7 @@ bench_nested (const Things *things)
   double times[MAX_TRIES];
 
   mp_rlock_acquire (things->rlock, -1, NULL, NULL);
-  for (guint i = 0; i < n_tries; i++)
+  BENCH_ROUNDS (i, n_tries)
     times[i] = time_loop (RLOCK, things, 3000000 / scale);
   mp_rlock_release (things->rlock, NULL);
   print_figure ("recursive lock acquire + release, nested", take_median (times, n_tries), "ns", "");
@@ -442,7 +444,7 @@ bench_contended (const Things *things, guint n_processes, double seconds)
   static const Which contenders[] = { LOCK, ROBUST, PLAIN, BARE, COUNTED, SEM };
   double rates[N_LOOPS][MAX_TRIES], medians[N_LOOPS] = { 0 };
 
-  for (guint i = 0; i < n_tries; i++)
+  BENCH_ROUNDS (i, n_tries)
     {
       for (gsize j = 0; j < G_N_ELEMENTS (contenders); j++)
         rates[contenders[j]][i] =
@@ -535,7 +537,7 @@ bench_barrier (guint n_processes, guint n)
   if (pthread_barrier_init (peer, &attributes, n_processes) != 0)
     g_error ("No barrier");
   pthread_barrierattr_destroy (&attributes);
-  for (guint i = 0; i < n_tries; i++)
+  BENCH_ROUNDS (i, n_tries)
     {
       ours[i] = time_barrier (barrier, NULL, n_processes, n / scale);
       peers[i] = time_barrier (NULL, peer, n_processes, n / scale);
