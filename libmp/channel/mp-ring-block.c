@@ -15,12 +15,12 @@ struct _MpRingBlock
   MpRing *ring;
   MpBlockRef ref;
   MpBlockMessage message;
-  MpStoreMap *map;
-  _Atomic uint32_t spent;   /* 1: whatever becomes of the block, it is not our business */
-  _Atomic uint32_t putting; /* 1: some thread puts it, or has */
-  _Atomic uint32_t shown;   /* 1: the program has seen it */
-  gboolean private_;        /* what is mapped is not the block any more */
-  gboolean kept;            /* nobody else may have the block while this process lives */
+  _Atomic (MpStoreMap *) map; /* NULL: nobody here has looked at it yet */
+  _Atomic uint32_t spent;     /* 1: whatever becomes of the block, it is not our business */
+  _Atomic uint32_t putting;   /* 1: some thread puts it, or has */
+  _Atomic uint32_t shown;     /* 1: the program has seen it */
+  gboolean private_;          /* what is mapped is not the block any more */
+  gboolean kept;              /* nobody else may have the block while this process lives */
   GList link;
 };
 
@@ -48,8 +48,8 @@ make_block (MpRing *ring,
             MpRingStatus *status)
 {
   MpStore *store = mp_ring_get_store (ring, TRUE);
+  MpStoreMap *map = NULL;
   MpBlockRef ref;
-  MpStoreMap *map;
 
   *status = MP_RING_NO_MEMORY;
   if (store == NULL)
@@ -58,13 +58,14 @@ make_block (MpRing *ring,
   *status = mp_store_take_free (store, length, &ref);
   if (*status != MP_RING_DONE)
     return NULL;
+  /* What is filled is mapped when it is looked at, which whoever has filled it seldom does; until
+   * then its map is where who has the block next finds it, and need not be made again. */
   if (parts != NULL)
     *status = mp_store_fill (store, &ref, parts, (guint) n_parts);
-  map = *status == MP_RING_DONE ? mp_store_map (store, &ref, parts != NULL) : NULL;
-  if (map != NULL)
-    return block_new (ring, &ref, map);
-  if (*status == MP_RING_DONE)
+  else if ((map = mp_store_map (store, &ref, FALSE)) == NULL)
     *status = mp_ring_status_of_errno ();
+  if (*status == MP_RING_DONE)
+    return block_new (ring, &ref, map);
   mp_store_give_free (store, &ref);
   return NULL;
 }
@@ -108,14 +109,17 @@ hide (MpRingBlock *self)
 void
 mp_ring_block_unref (MpRingBlock *self)
 {
+  MpStoreMap *map;
+
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
   hide (self);
   /* First, so that who has the block next finds it. */
-  if (self->private_)
-    mp_store_map_free (self->map);
-  else
-    mp_store_give_map (self->ring->store, &self->ref, self->map);
+  map = atomic_load (&self->map);
+  if (map != NULL && self->private_)
+    mp_store_map_free (map);
+  else if (map != NULL)
+    mp_store_give_map (self->ring->store, &self->ref, map);
   if (atomic_load (&self->spent) == 0 && !self->kept && !mp_ring_block_nack (self))
     {
       mp_store_give_free (self->ring->store, &self->ref);
@@ -144,23 +148,36 @@ mp_ring_block_is_ours (MpRingBlock *self)
 guint8 *
 mp_ring_block_get_data (MpRingBlock *self)
 {
-  return self->map->data;
+  MpStoreMap *map = atomic_load (&self->map);
+  MpStoreMap *before = NULL;
+
+  if (G_LIKELY (map != NULL))
+    return map->data;
+  map = mp_store_map (self->ring->store, &self->ref, TRUE);
+  if (map == NULL)
+    return NULL;
+  if (atomic_compare_exchange_strong (&self->map, &before, map))
+    return map->data;
+  /* Another thread was faster. */
+  mp_store_give_map (self->ring->store, &self->ref, map);
+  return before->data;
 }
 
 guint8 *
 mp_ring_block_show_data (MpRingBlock *self)
 {
-  if (atomic_load (&self->shown) == 0)
+  guint8 *data = mp_ring_block_get_data (self);
+
+  if (data == NULL || atomic_load (&self->shown) != 0)
+    return data;
+  pthread_mutex_lock (&lock);
+  if (atomic_exchange (&self->shown, 1) == 0)
     {
-      pthread_mutex_lock (&lock);
-      if (atomic_exchange (&self->shown, 1) == 0)
-        {
-          self->link.data = self;
-          g_queue_push_tail_link (&shown, &self->link);
-        }
-      pthread_mutex_unlock (&lock);
+      self->link.data = self;
+      g_queue_push_tail_link (&shown, &self->link);
     }
-  return self->map->data;
+  pthread_mutex_unlock (&lock);
+  return data;
 }
 
 guint64
@@ -188,7 +205,8 @@ mp_ring_put_block (MpRing *ring,
                    gint64 deadline,
                    GCancellable *cancellable)
 {
-  const GOutputVector part = { .buffer = block->map->data, .size = block->ref.length };
+  const GOutputVector part = { .buffer = mp_ring_block_get_data (block),
+                               .size = block->ref.length };
   MpRecord record = { .parts = &part, .n_parts = 1, .codec = codec };
   MpRingStatus status;
   gboolean ours;
