@@ -66,6 +66,18 @@ def wait_for_ever(*_items):
         time.sleep(60)
 
 
+def wait_for_sigterm(path, ignore=False):
+    """Say so in a file when SIGTERM comes, and leave if that is not to be ignored."""
+    def handle(_number, _frame):
+        write_text(path, 'handled')
+        if not ignore:
+            sys.exit()
+
+    signal.signal(signal.SIGTERM, handle)
+    write_text(path, 'ready')
+    wait_for_ever()
+
+
 def tell_and_wait(q):
     """Do not come back, once it is known that this runs."""
     q.put(None)
@@ -106,6 +118,18 @@ def temporary_file(test):
     os.close(fd)
     test.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
     return path
+
+
+def text_of(path):
+    """What is in a file."""
+    with open(path, encoding='utf-8') as file:
+        return file.read()
+
+
+def write_text(path, text):
+    """Have nothing else in a file."""
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
 
 
 def wait_while_exists(path):

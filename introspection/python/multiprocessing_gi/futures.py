@@ -21,7 +21,7 @@ import threading
 import time
 import types
 import weakref
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
 
 from . import _raw, _tasks, context, pool as _pool, util
 from ._primitives import taker_of
@@ -91,7 +91,7 @@ class ProcessPoolExecutor(concurrent.futures.Executor):
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             if self._pool is None:
                 self._start()
-            future = _Future(self._pool)
+            future = Future(self._pool)
             if fn is not self._function:
                 self._function, self._pickled = None, None
                 if not future._try(self._pickle, fn):
@@ -157,17 +157,24 @@ class ProcessPoolExecutor(concurrent.futures.Executor):
             pool.join()
 
     def terminate_workers(self):
-        """Ends the workers by SIGKILL: what runs fails, what waits is cancelled."""
+        """Ends the workers by SIGTERM: what runs fails, what waits is cancelled.
+
+        A worker that is still there a second later is killed.
+        """
         self.shutdown(wait=False, cancel_futures=True)
         if self._pool is not None:
             self._pool.terminate()
 
-    kill_workers = terminate_workers
+    def kill_workers(self):
+        """Ends the workers by SIGKILL: what runs fails, what waits is cancelled."""
+        self.shutdown(wait=False, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.kill()
 
     def __exit__(self, exc_type, exc_value, exc_traceback):
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
             # The workers have not heard of it, and the calls may take for ever.
-            self.terminate_workers()
+            self.kill_workers()
         return super().__exit__(exc_type, exc_value, exc_traceback)
 
     def _start(self):
@@ -181,13 +188,17 @@ class ProcessPoolExecutor(concurrent.futures.Executor):
         weakref.finalize(self, self._pool.close).atexit = False
 
 
-class _Future(concurrent.futures.Future):
+class Future(concurrent.futures.Future):
     """A call that was given to a pool; its own pool result, too."""
 
     def __init__(self, pool):
         super().__init__()
         self._pool = pool
         self._job = None
+
+    def __repr__(self):
+        text = super().__repr__()
+        return text.replace("state=pending", "state=running") if self.running() else text
 
     def _try(self, call, *args):
         """Whether a call succeeds; what it raises becomes the exception of the future."""
@@ -247,6 +258,8 @@ class _Future(concurrent.futures.Future):
             success, value = False, job_failure(self._job)
         if success:
             return True, value
+        if isinstance(value.__cause__, _tasks.RemoteTraceback):
+            value.__cause__ = _RemoteTraceback(value.__cause__.tb)
         if isinstance(value, _raw.WorkerDiedError):
             value = WorkerDiedError(*value.args)
         elif pool.gobject.get_broken():
@@ -303,7 +316,7 @@ def _finish_pools():
     _interpreter_exits = True
     for pool in list(_pools):
         if util.is_interrupted():
-            pool.terminate()
+            pool.kill()
         else:
             pool.close()
         pool.join()
