@@ -107,7 +107,6 @@ mp_process_finalize (GObject *object)
   g_clear_pointer (&self->data, g_bytes_unref);
   g_clear_error (&self->start_error);
   mp_process_streams_clear (self->streams);
-  /* While it runs, this is lent. */
   if (self->state == PROCESS_ENDED)
     mp_clear_fd (&self->pidfd);
   g_mutex_clear (&self->mutex);

@@ -651,16 +651,16 @@ class TestLife(unittest.TestCase):
 
     def test_terminate_by_sigterm(self):
         for method in ('forkserver', 'spawn', 'fork'):
-            path, stubborn = tasks.temporary_file(self), tasks.temporary_file(self)
-            pool = mp.get_context(method).Pool(2, kill_grace=0.5)
-            for arguments in ((path,), (stubborn, True)):
-                pool.apply_async(tasks.wait_for_sigterm, arguments)
-            for file in (path, stubborn):
-                self.assertTrue(tasks.wait_until(lambda file=file: tasks.text_of(file) == 'ready'))
-            pool.terminate()
-            pool.join()
-            self.assertEqual((tasks.text_of(path), tasks.text_of(stubborn)),
-                             ('handled', 'handled'))
+            # One that leaves, and one that does not.
+            for grace, arguments in ((60, ()), (0.1, (True,))):
+                path = tasks.temporary_file(self)
+                pool = mp.get_context(method).Pool(1, kill_grace=grace)
+                pool.apply_async(tasks.wait_for_sigterm, (path, *arguments))
+                self.assertTrue(tasks.wait_until(lambda path=path: tasks.text_of(path) == 'ready'))
+                pool.terminate()
+                pool.join()
+                if not arguments:
+                    self.assertEqual(tasks.text_of(path), 'handled')
 
     def test_with(self):
         with mp.Pool(1) as pool:

@@ -33,6 +33,8 @@ __all__ = ["ProcessPoolExecutor", "WorkerDiedError", "BrokenProcessPool"]
 # Their pickle is a name.
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type)
 _CANCELLED = object()
+# How long workers may take that were told to end, in seconds.
+_KILL_GRACE = 5
 # Those that are to finish what they were given before the interpreter exits.
 _pools = weakref.WeakSet()
 _interpreter_exits = False
@@ -159,7 +161,7 @@ class ProcessPoolExecutor(concurrent.futures.Executor):
     def terminate_workers(self):
         """Ends the workers by SIGTERM: what runs fails, what waits is cancelled.
 
-        A worker that is still there a second later is killed.
+        A worker that is still there some seconds later is killed.
         """
         self.shutdown(wait=False, cancel_futures=True)
         if self._pool is not None:
@@ -182,7 +184,8 @@ class ProcessPoolExecutor(concurrent.futures.Executor):
         if initializer is not None:
             initializer = functools.partial(_initialize, initializer)
         self._pool = _pool.Pool(self._max_workers, initializer, self._initargs,
-                                self._max_tasks_per_child, self._mp_context, daemon=False)
+                                self._max_tasks_per_child, self._mp_context, daemon=False,
+                                kill_grace=_KILL_GRACE)
         _pools.add(self._pool)
         # The pool lives on while there are futures to be done.
         weakref.finalize(self, self._pool.close).atexit = False
