@@ -72,8 +72,12 @@ typedef enum
 {
   NAME_NONE,
   NAME_OURS,
+  NAME_OF_PYTHON,
   NAME_OTHER
 } NameKind;
+
+/* See _pipe.py. */
+#define MARK_OF_PYTHON "\0mp-pipe-python-"
 
 /* Returns its length. */
 static int
@@ -97,6 +101,9 @@ get_name_kind (int fd, int (*get) (int, struct sockaddr *, socklen_t *))
     return NAME_OTHER;
   if (length <= G_STRUCT_OFFSET (struct sockaddr_un, sun_path))
     return NAME_NONE;
+  if (length > G_STRUCT_OFFSET (struct sockaddr_un, sun_path) + sizeof MARK_OF_PYTHON &&
+      memcmp (name.sun_path, MARK_OF_PYTHON, sizeof MARK_OF_PYTHON - 1) == 0)
+    return NAME_OF_PYTHON;
   return length > G_STRUCT_OFFSET (struct sockaddr_un, sun_path) + 1 + n &&
              name.sun_path[0] == '\0' && memcmp (name.sun_path + 1, mark, n) == 0
            ? NAME_OURS
@@ -106,9 +113,14 @@ get_name_kind (int fd, int (*get) (int, struct sockaddr *, socklen_t *))
 void
 mp_connection_set_up_blocks (MpConnection *self)
 {
-  self->is_pipe = self->transport.carries_fds && self->transport.tls == NULL &&
-                  get_name_kind (self->transport.fd, getsockname) != NAME_OTHER &&
-                  get_name_kind (self->transport.fd, getpeername) != NAME_OTHER;
+  NameKind own, peer;
+
+  if (!self->transport.carries_fds || self->transport.tls != NULL)
+    return;
+  own = get_name_kind (self->transport.fd, getsockname);
+  peer = get_name_kind (self->transport.fd, getpeername);
+  self->is_pipe = own <= NAME_OURS && peer <= NAME_OURS;
+  self->reader.was_of_python = own == NAME_OF_PYTHON;
 }
 
 void

@@ -16,6 +16,8 @@ G_BEGIN_DECLS
  * see mp-connection-blocks.c. */
 #define MP_FRAME_IN_RING (-3)
 #define MP_FRAME_RING_HEADER ((gsize) 8)
+/* The same between two ends of a pipe that are Python's, see _pipe.py. */
+#define MP_FRAME_OF_PYTHON (-2)
 
 /* Writes the header of a frame of @size bytes, and returns its length. */
 gsize mp_frame_write_header (guint8 *header, guint64 size);
@@ -36,7 +38,8 @@ typedef struct
 {
   guint8 header[12];
   guint n_header;
-  gboolean may_refer; /* stays */
+  gboolean may_refer;     /* stays */
+  gboolean was_of_python; /* stays; only for what an error says */
   gboolean in_ring;
   gboolean sized;
   guint64 size;

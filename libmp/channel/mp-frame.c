@@ -38,7 +38,7 @@ void
 mp_frame_reader_clear (MpFrameReader *self)
 {
   g_free (self->data);
-  *self = (MpFrameReader){ .may_refer = self->may_refer };
+  *self = (MpFrameReader){ .may_refer = self->may_refer, .was_of_python = self->was_of_python };
 }
 
 static gboolean
@@ -150,6 +150,25 @@ read_reference (MpFrameReader *self, GError **error)
 }
 
 static gboolean
+set_length_error (const MpFrameReader *self, gint32 length, GError **error)
+{
+  if (length == MP_FRAME_OF_PYTHON && self->was_of_python)
+    g_set_error_literal (error,
+                         MP_ERROR,
+                         MP_ERROR_NOT_SUPPORTED,
+                         "The next message lies in memory that only Python can read, which "
+                         "received from this end of the pipe before: receive it there, or hand "
+                         "the end over before anything is received");
+  else
+    g_set_error (error,
+                 MP_ERROR,
+                 MP_ERROR_CORRUPT,
+                 "A message cannot have the length %" G_GINT32_FORMAT,
+                 length);
+  return FALSE;
+}
+
+static gboolean
 read_header (MpFrameReader *self, guint64 max, GError **error)
 {
   gint32 length;
@@ -162,14 +181,7 @@ read_header (MpFrameReader *self, guint64 max, GError **error)
   if (length == MP_FRAME_IN_RING && self->may_refer)
     return read_reference (self, error);
   if (length < -1)
-    {
-      g_set_error (error,
-                   MP_ERROR,
-                   MP_ERROR_CORRUPT,
-                   "A message cannot have the length %" G_GINT32_FORMAT,
-                   length);
-      return FALSE;
-    }
+    return set_length_error (self, length, error);
   self->size = (guint64) length;
   if (length < 0)
     {

@@ -20,13 +20,13 @@ mp_queue_delivery_free (MpQueueDelivery *self)
 {
   g_bytes_unref (self->item.bytes);
   g_clear_object (&self->fd_list);
+  g_clear_object (&self->object);
   mp_ring_unref (self->ring);
   g_free (self);
 }
 
-/* Nobody fetched it. */
-static void
-delivery_put_back (gpointer data)
+void
+mp_queue_delivery_put_back (gpointer data)
 {
   g_autoptr (MpQueueDelivery) self = data;
   GOutputVector part;
@@ -86,23 +86,7 @@ mp_queue_take_readable_item (gpointer user_data,
 typedef struct
 {
   MpRingTake take;
-  MpQueueSetError set_error; /* nullable */
 } Getting;
-
-static void
-return_get_status (GTask *task, MpRingStatus status)
-{
-  const Getting *getting = g_task_get_task_data (task);
-  GError *error = NULL;
-
-  if (getting == NULL || getting->set_error == NULL)
-    {
-      return_status (task, status, FALSE);
-      return;
-    }
-  getting->set_error (g_task_get_source_object (task), status, &error);
-  g_task_return_error (task, error);
-}
 
 static gboolean
 try_get (gpointer user_data)
@@ -127,7 +111,7 @@ try_get (gpointer user_data)
     return G_SOURCE_CONTINUE;
   if (status != MP_RING_DONE)
     {
-      return_get_status (task, status);
+      return_status (task, status, FALSE);
       return G_SOURCE_REMOVE;
     }
   delivery = g_new (MpQueueDelivery, 1);
@@ -136,7 +120,7 @@ try_get (gpointer user_data)
                                  .fd_list = g_steal_pointer (&fd_list) };
   if (block != NULL)
     delivery->item.bytes = mp_ring_block_to_bytes (block);
-  g_task_return_pointer (task, g_steal_pointer (&delivery), delivery_put_back);
+  g_task_return_pointer (task, g_steal_pointer (&delivery), mp_queue_delivery_put_back);
   return G_SOURCE_REMOVE;
 }
 
@@ -153,13 +137,13 @@ mp_queue_attempt (GTask *task, GSourceFunc attempt, GIOCondition condition)
 }
 
 void
-mp_queue_start_get (GTask *task, MpRingTake take_with_fds, MpQueueSetError set_error)
+mp_queue_start_get (GTask *task, MpRingTake take_with_fds)
 {
   if (take_with_fds != NULL)
     {
       Getting *getting = g_new (Getting, 1);
 
-      *getting = (Getting){ .take = take_with_fds, .set_error = set_error };
+      *getting = (Getting){ .take = take_with_fds };
       g_task_set_task_data (task, getting, g_free);
     }
   mp_queue_attempt (task, try_get, G_IO_IN);
@@ -192,7 +176,7 @@ mp_queue_get_async (MpQueue *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = mp_async_new (self, mp_queue_get_async, cancellable, callback, user_data);
-  mp_queue_start_get (task, NULL, NULL);
+  mp_queue_start_get (task, NULL);
 }
 
 /**

@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
-/* Descriptors, and what has some, inside of messages. */
+/* Descriptors inside of messages. */
 
 #include "mp-queue-private.h"
-
-#include <string.h>
 
 #include "../base/mp-async-private.h"
 #include "../base/mp-clock-private.h"
 #include "../base/mp-error.h"
 #include "../base/mp-fd-private.h"
 #include "../base/mp-payload-private.h"
-#include "../memory/mp-shareable-private.h"
-
-/* How the payload of a handle ends: a variant of type v has the type of what it holds there. */
-static const char handle_suffix[] = "\0" MP_HANDLE_TYPE;
 
 /**
  * mp_queue_new_carrying_fds:
@@ -68,8 +62,8 @@ mp_queue_get_carries_fds (MpQueue *self)
 
 /* Putting */
 
-static gboolean
-check_carries_fds (MpQueue *self, GError **error)
+gboolean
+mp_queue_check_carries_fds (MpQueue *self, GError **error)
 {
   if (self->carries_fds)
     return TRUE;
@@ -90,7 +84,7 @@ mp_queue_set_record_fds (MpQueue *self, MpRecord *record, GUnixFDList *fd_list, 
   record->n_fds = (guint) n_fds;
   if (n_fds == 0)
     return TRUE;
-  if (!check_carries_fds (self, error))
+  if (!mp_queue_check_carries_fds (self, error))
     return FALSE;
   if (n_fds <= MP_FD_MAX_IN_MESSAGE)
     return TRUE;
@@ -435,7 +429,7 @@ mp_queue_get_with_fds_async (MpQueue *self,
   g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
 
   task = mp_async_new (self, mp_queue_get_with_fds_async, cancellable, callback, user_data);
-  mp_queue_start_get (task, mp_queue_take_readable_item, NULL);
+  mp_queue_start_get (task, mp_queue_take_readable_item);
 }
 
 /**
@@ -474,226 +468,4 @@ mp_queue_get_with_fds_finish (MpQueue *self,
   if (value != NULL)
     *fd_list = g_steal_pointer (&delivery->fd_list);
   return value;
-}
-
-/* Objects */
-
-/**
- * mp_queue_put_shareable:
- * @self: a queue
- * @shareable: the object
- * @timeout_us: how long to wait for room: microseconds, -1 for ever, 0 not at all
- * @cancellable: (nullable): cancels the waiting
- * @error: return location for an error
- *
- * Puts an object that can be shared at the end of the queue: a message with its handle, and
- * its descriptors along with it, see [method@Mp.Queue.put_with_fds]. Unlike a handle
- * without descriptors, it does not need this process any more.
- *
- * Returns: whether it was put; if not, nothing happened, and @error is set as by
- *   [method@Mp.Shareable.to_handle] and [method@Mp.Queue.put_with_fds]
- *
- * Since: 0.1
- */
-gboolean
-mp_queue_put_shareable (MpQueue *self,
-                        MpShareable *shareable,
-                        gint64 timeout_us,
-                        GCancellable *cancellable,
-                        GError **error)
-{
-  g_autoptr (GUnixFDList) fd_list = NULL;
-  g_autoptr (GVariant) handle = NULL;
-
-  g_return_val_if_fail (MP_IS_READY_QUEUE (self), FALSE);
-  g_return_val_if_fail (MP_IS_SHAREABLE (shareable), FALSE);
-
-  if (!check_carries_fds (self, error))
-    return FALSE;
-  fd_list = g_unix_fd_list_new ();
-  handle = mp_shareable_to_handle (shareable, fd_list, error);
-  return handle != NULL &&
-         mp_queue_put_with_fds (self, handle, fd_list, timeout_us, cancellable, error);
-}
-
-/**
- * mp_queue_put_shareable_async:
- * @self: a queue
- * @shareable: the object
- * @cancellable: (nullable): cancels the waiting
- * @callback: (scope async) (nullable): called when it is done
- * @user_data: data for @callback
- *
- * Puts an object at the end of the queue as soon as there is room, see
- * [method@Mp.Queue.put_shareable]. No thread waits for it.
- *
- * Since: 0.1
- */
-void
-mp_queue_put_shareable_async (MpQueue *self,
-                              MpShareable *shareable,
-                              GCancellable *cancellable,
-                              GAsyncReadyCallback callback,
-                              gpointer user_data)
-{
-  g_autoptr (GTask) task = NULL;
-  g_autoptr (GUnixFDList) fd_list = NULL;
-  g_autoptr (GVariant) handle = NULL;
-  GError *error = NULL;
-
-  g_return_if_fail (MP_IS_READY_QUEUE (self));
-  g_return_if_fail (MP_IS_SHAREABLE (shareable));
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  task = mp_async_new (self, mp_queue_put_shareable_async, cancellable, callback, user_data);
-  fd_list = g_unix_fd_list_new ();
-  if (check_carries_fds (self, &error))
-    handle = mp_shareable_to_handle (shareable, fd_list, &error);
-  if (handle != NULL)
-    mp_queue_start_put (task, mp_payload_from_variant (handle), fd_list);
-  else
-    g_task_return_error (task, error);
-}
-
-/**
- * mp_queue_put_shareable_finish:
- * @self: a queue
- * @result: what the callback was given
- * @error: return location for an error
- *
- * Ends [method@Mp.Queue.put_shareable_async].
- *
- * Returns: whether it was put; if not, nothing happened, and @error is set as by
- *   [method@Mp.Queue.put_shareable]
- *
- * Since: 0.1
- */
-gboolean
-mp_queue_put_shareable_finish (MpQueue *self, GAsyncResult *result, GError **error)
-{
-  g_return_val_if_fail (MP_IS_QUEUE (self), FALSE);
-  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
-
-  return g_task_propagate_boolean (G_TASK (result), error);
-}
-
-/* Refuses what is no handle. */
-static gboolean
-take_handle (gpointer user_data,
-             guint32 seq,
-             guint32 n_ready,
-             MpCodec codec,
-             const guint8 *data,
-             gsize length)
-{
-  const gsize size = sizeof handle_suffix - 1;
-
-  return codec == MP_CODEC_GVARIANT && length >= size &&
-         memcmp (data + length - size, handle_suffix, size) == 0 &&
-         take_item (user_data, seq, n_ready, codec, data, length);
-}
-
-static MpShareable *
-import_item (MpQueueItem *item, GUnixFDList *fd_list, GError **error)
-{
-  g_autoptr (GVariant) handle = mp_payload_bytes_to_variant (item->bytes, MP_CODEC_GVARIANT, error);
-
-  return handle != NULL ? mp_shareable_new_from_handle (handle, fd_list, error) : NULL;
-}
-
-static void
-set_handle_error (MpQueue *self, MpRingStatus status, GError **error)
-{
-  if (status == MP_RING_REFUSED)
-    g_set_error_literal (error, MP_ERROR, MP_ERROR_TYPE, "The next message is not a handle");
-  else
-    mp_ring_set_error (error, self->ring, status, FALSE);
-}
-
-/**
- * mp_queue_get_shareable:
- * @self: a queue
- * @timeout_us: how long to wait for a message: microseconds, -1 for ever, 0 not at all
- * @cancellable: (nullable): cancels the waiting
- * @error: return location for an error
- *
- * Takes an object that was put by [method@Mp.Queue.put_shareable], or as a handle without
- * descriptors. Whoever has put it is not trusted. A message that is something else is
- * [error@Mp.Error.TYPE], and stays; one whose object cannot be made is taken away.
- *
- * Returns: (transfer full) (nullable): the object, or `NULL` with @error set as by
- *   [method@Mp.Queue.get_with_fds] and [func@Mp.Shareable.new_from_handle]
- *
- * Since: 0.1
- */
-MpShareable *
-mp_queue_get_shareable (MpQueue *self, gint64 timeout_us, GCancellable *cancellable, GError **error)
-{
-  g_autoptr (GUnixFDList) fd_list = NULL;
-  g_autoptr (GBytes) bytes = NULL;
-  MpQueueItem item = { .bytes = NULL };
-  MpRingStatus status;
-
-  g_return_val_if_fail (MP_IS_READY_QUEUE (self), NULL);
-  g_return_val_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable), NULL);
-
-  status = mp_queue_take_with_fds (self, take_handle, &item, &fd_list, timeout_us, cancellable);
-  bytes = item.bytes;
-  if (status == MP_RING_DONE)
-    return import_item (&item, fd_list, error);
-  set_handle_error (self, status, error);
-  return NULL;
-}
-
-/**
- * mp_queue_get_shareable_async:
- * @self: a queue
- * @cancellable: (nullable): cancels the waiting
- * @callback: (scope async) (nullable): called when it is done
- * @user_data: data for @callback
- *
- * Takes an object as soon as there is a message, see [method@Mp.Queue.get_shareable]. No
- * thread waits for it. If nobody calls [method@Mp.Queue.get_shareable_finish], the message
- * is put back, at the end of the queue.
- *
- * Since: 0.1
- */
-void
-mp_queue_get_shareable_async (MpQueue *self,
-                              GCancellable *cancellable,
-                              GAsyncReadyCallback callback,
-                              gpointer user_data)
-{
-  g_autoptr (GTask) task = NULL;
-
-  g_return_if_fail (MP_IS_READY_QUEUE (self));
-  g_return_if_fail (cancellable == NULL || G_IS_CANCELLABLE (cancellable));
-
-  task = mp_async_new (self, mp_queue_get_shareable_async, cancellable, callback, user_data);
-  mp_queue_start_get (task, take_handle, set_handle_error);
-}
-
-/**
- * mp_queue_get_shareable_finish:
- * @self: a queue
- * @result: what the callback was given
- * @error: return location for an error
- *
- * Ends [method@Mp.Queue.get_shareable_async].
- *
- * Returns: (transfer full) (nullable): the object, or `NULL` with @error set as by
- *   [method@Mp.Queue.get_shareable]
- *
- * Since: 0.1
- */
-MpShareable *
-mp_queue_get_shareable_finish (MpQueue *self, GAsyncResult *result, GError **error)
-{
-  g_autoptr (MpQueueDelivery) delivery = NULL;
-
-  g_return_val_if_fail (MP_IS_QUEUE (self), NULL);
-  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
-
-  delivery = g_task_propagate_pointer (G_TASK (result), error);
-  return delivery != NULL ? import_item (&delivery->item, delivery->fd_list, error) : NULL;
 }

@@ -113,6 +113,7 @@ gboolean mp_queue_take_readable_item (gpointer user_data,
 
 /* Descriptors */
 
+gboolean mp_queue_check_carries_fds (MpQueue *self, GError **error);
 /* Whether @fd_list (nullable) can be put; sets those of @record, which borrows them. */
 gboolean mp_queue_set_record_fds (MpQueue *self,
                                   MpRecord *record,
@@ -134,10 +135,8 @@ void mp_queue_attempt (GTask *task, GSourceFunc attempt, GIOCondition condition)
 
 /* Puts @bytes, which it takes, as MP_CODEC_GVARIANT; @fd_list: nullable. */
 void mp_queue_start_put (GTask *task, GBytes *bytes, GUnixFDList *fd_list);
-typedef void (*MpQueueSetError) (MpQueue *self, MpRingStatus status, GError **error);
-/* Gets an MpQueueDelivery: by @take_with_fds also one with descriptors; NULL: only one without.
- * @set_error: nullable. */
-void mp_queue_start_get (GTask *task, MpRingTake take_with_fds, MpQueueSetError set_error);
+/* Gets an MpQueueDelivery: by @take_with_fds also one with descriptors; NULL: only one without. */
+void mp_queue_start_get (GTask *task, MpRingTake take_with_fds);
 
 /* A message on its way to whoever fetches the result. */
 typedef struct
@@ -145,9 +144,12 @@ typedef struct
   MpRing *ring;
   MpQueueItem item;
   GUnixFDList *fd_list; /* nullable */
+  GObject *object;      /* that was made of it; nullable */
 } MpQueueDelivery;
 
 void mp_queue_delivery_free (MpQueueDelivery *self);
+/* Frees it, too: nobody fetched it. */
+void mp_queue_delivery_put_back (gpointer delivery);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (MpQueueDelivery, mp_queue_delivery_free)
 

@@ -34,6 +34,72 @@ test_too_many_open (void)
   assert_got (queue, 1, fd);
 }
 
+static void
+on_result (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  *(GAsyncResult **) user_data = g_object_ref (result);
+}
+
+/* NULL with @error set if @limit descriptors are too few. */
+static MpShareable *
+get_with_limit (MpQueue *queue, rlim_t limit, gboolean async, GError **error)
+{
+  MpShareable *object;
+  struct rlimit before, few;
+  GAsyncResult *result = NULL;
+
+  g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &before));
+  few = (struct rlimit){ .rlim_cur = limit, .rlim_max = before.rlim_max };
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &few));
+  if (!async)
+    object = mp_queue_get_shareable (queue, 0, NULL, error);
+  else
+    {
+      mp_queue_get_shareable_async (queue, NULL, on_result, &result);
+      while (result == NULL)
+        g_main_context_iteration (NULL, TRUE);
+      object = mp_queue_get_shareable_finish (queue, result, error);
+      g_object_unref (result);
+    }
+  g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &before));
+  return object;
+}
+
+/* Each limit, from one that does not suffice for anything. */
+static void
+test_too_many_open_for_object (gconstpointer async)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0), inner = mp_queue_new (0, 0, NULL);
+  g_autoptr (MpShareable) object = NULL;
+  g_autoptr (GError) error = NULL;
+  guint n_refused = 0, n_before;
+
+  g_test_summary ("A process that has no number left for an object's descriptors leaves it");
+  mp_queue_put (inner, g_variant_new_uint32 (7), -1, NULL, NULL);
+  g_assert_true (mp_queue_put_shareable (queue, MP_SHAREABLE (inner), -1, NULL, &error));
+  /* What GLib makes once for all tasks and main loops is there. */
+  g_object_unref (g_task_new (queue, NULL, NULL, NULL));
+  g_main_context_iteration (NULL, FALSE);
+  n_before = test_count_fds ();
+  for (rlim_t limit = 3; object == NULL; limit++)
+    {
+      object = get_with_limit (queue, limit, async != NULL, &error);
+      if (object == NULL)
+        {
+          g_assert_error (error, MP_ERROR, MP_ERROR_LIMIT);
+          g_clear_error (&error);
+          g_assert_cmpuint (mp_queue_get_length (queue), ==, 1);
+          g_assert_cmpuint (test_count_fds (), ==, n_before);
+          n_refused++;
+        }
+    }
+  /* Some had those of the message, and none for the object. */
+  g_assert_cmpuint (n_refused, >, n_before);
+  g_assert_no_error (error);
+  g_assert_cmpuint (mp_queue_get_length (queue), ==, 0);
+  g_assert_cmpuint (mp_queue_get_length (MP_QUEUE (object)), ==, 1);
+}
+
 static int
 put_until_refused (gpointer queue)
 {
@@ -104,6 +170,12 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/mp/queue-fds-limits/too-many-open", test_too_many_open);
+  g_test_add_data_func ("/mp/queue-fds-limits/too-many-open-for-object",
+                        NULL,
+                        test_too_many_open_for_object);
+  g_test_add_data_func ("/mp/queue-fds-limits/too-many-open-for-object-async",
+                        "async",
+                        test_too_many_open_for_object);
   g_test_add_func ("/mp/queue-fds-limits/too-many-on-their-way", test_too_many_on_their_way);
   g_test_add_func ("/mp/queue-fds-limits/other-size", test_other_size);
   return g_test_run ();

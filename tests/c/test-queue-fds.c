@@ -647,6 +647,54 @@ test_shareable (void)
   g_assert_cmpuint (test_count_fds (), ==, n_before);
 }
 
+#define N_OBJECTS 60
+
+static int
+release_all (gpointer data)
+{
+  g_autoptr (MpQueue) queue = import (data);
+  g_autoptr (GError) error = NULL;
+
+  for (;;)
+    {
+      g_autoptr (MpShareable) object = mp_queue_get_shareable (queue, FAR, NULL, &error);
+
+      if (object == NULL)
+        break;
+      mp_semaphore_release (MP_SEMAPHORE (object), 1, &error);
+      g_assert_no_error (error);
+    }
+  g_assert_error (error, MP_ERROR, MP_ERROR_CLOSED);
+  return 0;
+}
+
+static void
+test_shareable_once (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  MpSemaphore *semaphores[N_OBJECTS];
+  g_autoptr (GError) error = NULL;
+  GPid pids[3];
+
+  g_test_summary ("Each object is got once, however many look for one at a time");
+  for (guint i = 0; i < G_N_ELEMENTS (pids); i++)
+    pids[i] = test_fork (release_all, queue);
+  for (guint i = 0; i < N_OBJECTS; i++)
+    {
+      semaphores[i] = mp_semaphore_new (0, 0, NULL);
+      mp_queue_put_shareable (queue, MP_SHAREABLE (semaphores[i]), FAR, NULL, &error);
+      g_assert_no_error (error);
+    }
+  mp_queue_close (queue);
+  for (guint i = 0; i < G_N_ELEMENTS (pids); i++)
+    g_assert_cmpint (test_join (pids[i]), ==, 0);
+  for (guint i = 0; i < N_OBJECTS; i++)
+    {
+      g_assert_cmpuint (mp_semaphore_get_value (semaphores[i]), ==, 1);
+      g_object_unref (semaphores[i]);
+    }
+}
+
 static void
 test_shareable_refused (void)
 {
@@ -693,6 +741,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/queue-fds/stale", test_stale);
   g_test_add_func ("/mp/queue-fds/hostile-handles", test_hostile_handles);
   g_test_add_func ("/mp/queue-fds/shareable", test_shareable);
+  g_test_add_func ("/mp/queue-fds/shareable-once", test_shareable_once);
   g_test_add_func ("/mp/queue-fds/shareable-refused", test_shareable_refused);
   return g_test_run ();
 }

@@ -17,6 +17,7 @@ from gi.repository import GLib, Mp
 
 import multiprocessing_gi
 from multiprocessing_gi._pipe import PipeConnection
+from multiprocessing_gi.connection import Connection
 
 raw = Mp.raw
 
@@ -272,7 +273,6 @@ class TestBinding(Base):
 
     def test_python_and_c(self):
         # The package's own, on a socket that is shared.
-        from multiprocessing_gi.connection import Connection
         one, other = socket.socketpair()
         conn = Connection(one.detach())
         c_conn = raw.Connection.new_for_fd(other.detach(), True, True)
@@ -325,6 +325,48 @@ class TestPipe(Base):
         c_conn.close()
         with self.assertRaises(EOFError):
             one.recv()
+
+    def test_handed_over_late(self):
+        """To C: what the other end sends to Python only, is an error there."""
+        one, other = multiprocessing_gi.Pipe()
+        self.addCleanup(one.close)
+        one.send(1)
+        self.assertEqual(other.recv(), 1)
+        c_conn = raw.Connection.new_for_fd(os.dup(other.fileno()), True, True)
+        other.close()
+        self.assert_exchanged(one, c_conn, 1000)
+        one.send(bytes(2**20))
+        with self.assertRaisesRegex(GLib.Error, 'only Python can read') as caught:
+            c_conn.recv_bytes(FAR, None)
+        self.assertTrue(caught.exception.matches(raw.Error.quark(), raw.Error.NOT_SUPPORTED))
+        c_conn.send_data(pickle.dumps('still'), FAR, None)
+        self.assertEqual(one.recv(), 'still')
+
+    def test_handed_over_without_its_class(self):
+        one, other = multiprocessing_gi.Pipe()
+        self.addCleanup(one.close)
+        one.send(1)
+        self.assertEqual(other.recv(), 1)
+        conn = Connection(os.dup(other.fileno()))
+        self.addCleanup(conn.close)
+        other.close()
+        one.send(bytes(2**20))
+        with self.assertRaisesRegex(OSError, 'lies in memory'):
+            conn.recv()
+
+    def test_c_pipe_handed_over_late(self):
+        """To Python, the same."""
+        _good, one, other = raw.pipe_new(True)
+        one.send_data(b'x', FAR, None)
+        self.assertEqual(receive(other), b'x')
+        conn = PipeConnection(os.dup(other.get_fd()))
+        self.addCleanup(conn.close)
+        other.close()
+        one.send_data(bytes(2**20), FAR, None)
+        with self.assertRaisesRegex(OSError, 'lies in memory'):
+            conn.recv_bytes()
+        conn.send('still')
+        self.assertEqual(pickle.loads(receive(one)), 'still')
 
     def test_c_pipe(self):
         """An end of mp_pipe_new() in Python: C does not send there what only C can read."""

@@ -6,8 +6,12 @@
 A program that reports its cases (TAP, or Python's unittest) counts by cases,
 any other one as one. What failed is told before, once more, with the end of
 what it printed. The exit status is 1 if anything failed.
+
+Of a test that is in several of the files the last one counts; what it did in
+those before is told. With --failed, only the names of what failed are printed.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -64,30 +68,50 @@ def count_test(entry):
     return passed, max(failed, 1), skipped
 
 
-def tell_failure(entry):
+def tell_failure(entry, word):
     """Print which of a program's cases failed, and the end of its output."""
     stdout, stderr = entry.get('stdout') or '', entry.get('stderr') or ''
-    print(f"failed: {entry['name']} ({entry['result']}, {entry.get('duration', 0):.0f} s)")
+    print(f"{word}: {entry['name']} ({entry['result']}, {entry.get('duration', 0):.0f} s)")
     for case in TAP_BAD.findall(stdout) + UNITTEST_BAD.findall(stderr):
-        print(f'failed:   {case}')
+        print(f'{word}:   {case}')
     lines = stderr.rstrip().splitlines() or stdout.rstrip().splitlines()
     for line in lines[-LAST_LINES:]:
-        print(f'failed:     {line[:200]}')
+        print(f'{word}:     {line[:200]}')
 
 
-def main(paths):
-    """Sum up the logs."""
-    totals = [0, 0, 0]
+def read_logs(paths):
+    """Return the last entry of each test, and those that failed before it."""
+    last = {}
+    before = []
     for path in paths:
         with open(path, encoding='utf-8') as log:
             for line in log:
                 entry = json.loads(line)
-                counts = count_test(entry)
-                if counts[1]:
-                    tell_failure(entry)
-                for index, number in enumerate(counts):
-                    totals[index] += number
-    passed, failed, skipped = totals
+                former = last.get(entry['name'])
+                if former and count_test(former)[1]:
+                    before.append(former)
+                last[entry['name']] = entry
+    return list(last.values()), before
+
+
+def main(arguments):
+    """Sum up the logs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--failed', action='store_true', help='only print the names of what failed')
+    parser.add_argument('logs', nargs='+', metavar='LOG', help="one of meson's testlog.json files")
+    options = parser.parse_args(arguments)
+    entries, before = read_logs(options.logs)
+    failures = [entry for entry in entries if count_test(entry)[1]]
+    if options.failed:
+        for entry in failures:
+            print(entry['name'].rpartition(' / ')[2])
+        return 0
+    for entry in before:
+        tell_failure(entry, 'failed at first')
+    for entry in failures:
+        tell_failure(entry, 'failed')
+    counts = [count_test(entry) for entry in entries]
+    passed, failed, skipped = (sum(count[kind] for count in counts) for kind in range(3))
     print(f'{passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''))
     return 1 if failed else 0
 

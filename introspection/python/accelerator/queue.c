@@ -6,6 +6,8 @@
 
 #include "accelerator.h"
 
+#include <string.h>
+
 /* Longer messages are copied without the interpreter's lock. */
 #define LONG (32 * 1024)
 
@@ -241,6 +243,152 @@ queue_try_get (PyObject *self, PyObject *nothing)
                         codec);
 }
 
+/* Several at a time */
+
+/* Back to back, and the length of each: NULL with an exception set, also if @list has something
+ * else than bytes. */
+static guint8 *
+join_list (PyObject *list, guint32 *lengths, gsize *length)
+{
+  Py_ssize_t n = PyList_Size (list);
+  guint8 *joined, *end;
+  char *bytes;
+  Py_ssize_t size;
+
+  *length = 0;
+  for (Py_ssize_t i = 0; i < n; i++)
+    {
+      if (PyBytes_AsStringAndSize (PyList_GetItem (list, i), &bytes, &size) != 0)
+        return NULL;
+      if ((guint64) size > G_MAXUINT32)
+        {
+          PyErr_Format (PyExc_OverflowError, "an item of %zd bytes among several", size);
+          return NULL;
+        }
+      lengths[i] = (guint32) size;
+      *length += (gsize) size;
+    }
+  joined = end = g_try_malloc (MAX (*length, 1));
+  if (joined == NULL)
+    PyErr_NoMemory ();
+  for (Py_ssize_t i = 0; joined != NULL && i < n; i++)
+    {
+      PyBytes_AsStringAndSize (PyList_GetItem (list, i), &bytes, &size);
+      memcpy (end, bytes, (gsize) size);
+      end += size;
+    }
+  return joined;
+}
+
+static PyObject *
+queue_try_put_many (PyObject *self, PyObject *list)
+{
+  gpointer queue = accelerator_peek (self);
+  g_autofree guint32 *lengths = NULL;
+  g_autofree guint8 *joined = NULL;
+  Py_ssize_t n = PyList_Size (list);
+  PyThreadState *state;
+  GError *error = NULL;
+  gsize length;
+  gboolean done;
+
+  if (queue == NULL)
+    return accelerator_complain (self);
+  if (n < 0)
+    return NULL;
+  lengths = g_new (guint32, (gsize) n);
+  joined = join_list (list, lengths, &length);
+  if (joined == NULL)
+    return NULL;
+  state = PyEval_SaveThread ();
+  done = mp_queue_put_packed (queue,
+                              joined,
+                              length,
+                              (const guint8 *) lengths,
+                              (gsize) n * sizeof *lengths,
+                              MP_CODEC_PICKLE,
+                              0,
+                              NULL,
+                              &error);
+  PyEval_RestoreThread (state);
+  if (done)
+    Py_RETURN_TRUE;
+  if (!g_error_matches (error, MP_ERROR, MP_ERROR_FULL))
+    return accelerator_raise_glib (error);
+  g_error_free (error);
+  Py_RETURN_FALSE;
+}
+
+static gboolean
+append (PyObject *list, PyObject *object)
+{
+  gboolean done = object != NULL && PyList_Append (list, object) == 0;
+
+  Py_XDECREF (object);
+  return done;
+}
+
+/* Appends what mp_queue_get_packed() gave. FALSE with an exception set. */
+static gboolean
+split (const guint8 *packed, PyObject *items, PyObject *codecs)
+{
+  const guint32 *lengths = (const guint32 *) (gconstpointer) packed + 1;
+  guint32 n = lengths[-1];
+  const guint8 *data = (const guint8 *) (lengths + 2 * (gsize) n);
+  gboolean done = TRUE;
+
+  for (guint32 i = 0; done && i < n; i++)
+    {
+      guint32 codec = lengths[n + i];
+
+      done = append (items, PyBytes_FromStringAndSize ((const char *) data, lengths[i])) &&
+             append (codecs, PyLong_FromUnsignedLong (codec));
+      data += lengths[i];
+    }
+  return done;
+}
+
+/* No object of a kind that is collected is made while the bytes are this thread's: what is
+ * finalized then may take something from a queue. */
+static PyObject *
+queue_try_get_many (PyObject *self, PyObject *number)
+{
+  gpointer queue = accelerator_peek (self);
+  unsigned long max_items = PyLong_AsUnsignedLong (number);
+  PyObject *items, *codecs;
+  PyThreadState *state;
+  GError *error = NULL;
+  const guint8 *packed;
+  gsize length;
+
+  if (queue == NULL)
+    return accelerator_complain (self);
+  if (PyErr_Occurred () != NULL)
+    return NULL;
+  if (max_items == 0 || max_items > G_MAXUINT)
+    {
+      PyErr_Format (PyExc_ValueError, "there cannot be %lu items", max_items);
+      return NULL;
+    }
+  items = PyList_New (0);
+  codecs = PyList_New (0);
+  if (items != NULL && codecs != NULL)
+    {
+      state = PyEval_SaveThread ();
+      packed = mp_queue_get_packed (queue, (guint) max_items, 0, &length, NULL, &error);
+      PyEval_RestoreThread (state);
+      if (packed != NULL ? split (packed, items, codecs)
+                         : g_error_matches (error, MP_ERROR, MP_ERROR_EMPTY))
+        {
+          g_clear_error (&error);
+          return Py_BuildValue ("(NN)", items, codecs);
+        }
+    }
+  Py_XDECREF (items);
+  Py_XDECREF (codecs);
+  return error != NULL ? accelerator_raise_glib (error) : NULL;
+}
+
 static PyMethodDef methods[] = {
   { "_attach", queue_attach, METH_O, "Makes it stand for a GObject." },
   { "_try_put",
@@ -249,6 +397,14 @@ static PyMethodDef methods[] = {
     "_try_put(data, codec): puts a message, or the parts of one in a list; False if there is no "
     "room." },
   { "_try_get", queue_try_get, METH_NOARGS, "_try_get(): (data, codec) of the next message." },
+  { "_try_put_many",
+    queue_try_put_many,
+    METH_O,
+    "_try_put_many(pickles): puts all of a list of bytes, or none; False if there is no room." },
+  { "_try_get_many",
+    queue_try_get_many,
+    METH_O,
+    "_try_get_many(max_items): the lists of the data and of the codecs of the next messages." },
   { NULL, NULL, 0, NULL },
 };
 

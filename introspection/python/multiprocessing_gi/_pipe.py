@@ -178,7 +178,7 @@ class PipeConnection(Connection):
 
     def _receive_special(self, size):
         if size != _IN_QUEUE:
-            self._refuse()
+            super()._receive_special(size)
         if self._length is None:
             self._length, = _LENGTH.unpack(self._read(_LENGTH.size))
         if not 0 < self._length <= _MAX_HANDLE:

@@ -9,9 +9,11 @@ The accelerator has the same classes in C; _primitives.py chooses.
 import _signal
 import contextlib
 import ctypes
+import itertools
 import os
 import signal
 import socket
+import struct
 import threading
 
 from . import _buffers
@@ -29,6 +31,7 @@ _DONE, _TIMED_OUT, _INTERRUPTED, _FAILED = (
 
 # Instead of a codec: the message is left for get_buffer().
 _LONG = -4
+_NUMBER = struct.Struct("=I")
 # Microseconds; a number that C has.
 _LONGEST = 2**62
 
@@ -255,6 +258,29 @@ class Queue(_Object):
                 raise ValueError(error.message) from None
             kind = MemoryError if is_mp_error(error, Mp.Error.LIMIT) else OSError
             raise kind(error.message) from None
+
+    def _try_put_many(self, data):
+        """Puts all of a list of pickles, or none; False if there is no room."""
+        lengths = struct.pack(f"={len(data)}I", *map(len, data))
+        try:
+            return self._gobject.put_packed(b"".join(data), lengths, Mp.Codec.PICKLE, 0, None)
+        except GLib.Error as error:
+            if is_mp_error(error, Mp.Error.FULL):
+                return False
+            raise
+
+    def _try_get_many(self, max_items):
+        """The lists of the data and of the codecs of the next messages."""
+        try:
+            view = memoryview(self._gobject.get_packed(max_items, 0, None))
+        except GLib.Error as error:
+            if is_mp_error(error, Mp.Error.EMPTY):
+                return [], []
+            raise
+        n, = _NUMBER.unpack_from(view)
+        numbers = struct.unpack_from(f"={2 * n}I", view, _NUMBER.size)
+        ends = list(itertools.accumulate(numbers[:n], initial=(1 + 2 * n) * _NUMBER.size))
+        return [view[start:end] for start, end in zip(ends, ends[1:])], numbers[n:]
 
 
 class Synchronized:

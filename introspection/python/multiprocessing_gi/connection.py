@@ -29,6 +29,8 @@ _HEADER, _LONG_HEADER = struct.Struct("!i"), struct.Struct("!iQ")
 _PACK = _HEADER.pack
 _LENGTH, _LONG_LENGTH = _HEADER.unpack, struct.Struct("!Q").unpack
 _MAX_SHORT, _LONG, _MAX_LONG = 2**31 - 1, -1, 2**63 - 1
+# Of what the ends of pipes send that know each other: those of Python, see _pipe.py, and of C.
+_IN_MEMORY = -2, -3
 _SIGPIPE, _SIG_DFL = int(signal.SIGPIPE), int(signal.SIG_DFL)
 # Up to here header and payload are one piece of memory.
 _JOIN_LIMIT = 16384
@@ -254,8 +256,11 @@ class Connection:
         self._size = None
         return data
 
-    def _receive_special(self, _size):
+    def _receive_special(self, size):
         """The message whose length stands for something else."""
+        if size in _IN_MEMORY:
+            self._refuse("the next message lies in memory that only the kind of connection can "
+                         "read which received from this end before")
         self._refuse()
 
     def _read(self, size):
@@ -283,14 +288,14 @@ class Connection:
             raise EOFError
         raise OSError("got end of file during message")
 
-    def _refuse(self):
+    def _refuse(self, text="bad message length"):
         # Where the next message begins is not known any more.
         self._size = None
         if self._writable:
             self._readable = False
         else:
             self.close()
-        raise OSError("bad message length")
+        raise OSError(text)
 
 
 def _rebuild(kind, descriptor, readable, writable):

@@ -2,8 +2,6 @@
 # SPDX-FileCopyrightText: 2026 the libmp authors
 """Queues between processes, over MpQueue."""
 
-import itertools
-import struct
 import types
 from queue import Empty, Full
 from sys import modules as _modules
@@ -23,7 +21,6 @@ _IN = GLib.IOCondition.IN
 _EMPTY, _CLOSED, _CORRUPT, _HAS_FDS = -1, -2, -3, -5
 # As many messages as are taken at once.
 _MAX_BATCH = 65536
-_NUMBER = struct.Struct("=I")
 
 
 class _QueueBase(_primitives.Queue):
@@ -89,31 +86,28 @@ class _QueueBase(_primitives.Queue):
     def _send_all(self, objs, deadline):
         """Puts the pickles of all objs or of none; False when there is no room in time."""
         data = dump_all(objs)
-        if not data:
-            return True
-        packed, lengths = b"".join(data), struct.pack(f"={len(data)}I", *map(len, data))
 
         def attempt():
             try:
-                return self.gobject.put_packed(packed, lengths, PICKLE, 0, None)
+                return self._try_put_many(data)
             except GLib.Error as error:
-                if not is_mp_error(error, Mp.Error.FULL):
-                    raise _exception_of(error) from None
-                return False
+                raise _exception_of(error) from None
 
-        return self._send_when_room(attempt, deadline, len(packed), len(data))
+        return not data or attempt() or \
+            self._send_when_room(attempt, deadline, sum(map(len, data)), len(data))
 
     def _receive_all(self, max_items, deadline):
         """A list of the next items, empty when there is none in time."""
         while True:
             try:
-                return _unpack(self.gobject.get_packed(max_items, 0, None))
+                data, codecs = self._try_get_many(max_items)
             except GLib.Error as error:
-                if not is_mp_error(error, Mp.Error.EMPTY):
-                    raise _exception_of(error) from None
+                raise _exception_of(error) from None
+            if data:
+                return _load_all(data, codecs)
             left = remaining_us(deadline)
             if left == 0:
-                return []
+                return data
             self.gobject.wait_ready(_IN, left)
 
 
@@ -139,26 +133,22 @@ def _exception_of(error):
     return (MemoryError if is_mp_error(error, Mp.Error.LIMIT) else OSError)(error.message)
 
 
-def _unpack(packed):
-    """The objects of what get_packed() gave."""
-    view = memoryview(packed)
-    n, = _NUMBER.unpack_from(view)
-    numbers = struct.unpack_from(f"={2 * n}I", view, _NUMBER.size)
-    ends = list(itertools.accumulate(numbers[:n], initial=(1 + 2 * n) * _NUMBER.size))
-    items = [(view[start:end], codec) for start, end, codec in zip(ends, ends[1:], numbers[n:])]
+def _load_all(data, codecs):
+    """The objects of what _try_get_many() gave."""
     try:
-        return [loads(data) if codec == PICKLE else decode(bytes(data), codec)
-                for data, codec in items]
+        if codecs.count(PICKLE) == len(codecs):
+            return list(map(loads, data))
+        return list(map(decode, data, codecs))
     except Exception as error:
         # They are taken already: one that is broken must not cost the others.
-        error.objects = list(_readable(items))
+        error.objects = list(_readable(data, codecs))
         raise
 
 
-def _readable(items):
-    for data, codec in items:
+def _readable(data, codecs):
+    for item in zip(data, codecs):
         try:
-            yield decode(data if codec == PICKLE else bytes(data), codec)
+            yield decode(*item)
         except Exception:
             pass
 
