@@ -175,7 +175,11 @@ mp_buffer_get_memory (MpBuffer *self, gsize *length)
 
   *length = mp_buffer_get_size (self);
   if (self->block != NULL)
-    return mp_ring_block_get_data (self->block) + self->offset;
+    {
+      guint8 *data = mp_ring_block_get_data (self->block);
+
+      return data != NULL ? data + self->offset : NULL;
+    }
   if (self->bytes != NULL)
     return (guint8 *) g_bytes_get_data (self->bytes, NULL);
   return self->memory;

@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 
 /* To be filled. */
 MpRingBlock *mp_ring_block_new (MpRing *ring, guint64 length, MpRingStatus *status);
-/* Filled already. */
+/* Filled already; it is mapped when its data are first asked for. */
 MpRingBlock *mp_ring_block_new_filled (MpRing *ring,
                                        const GOutputVector *parts,
                                        gsize n_parts,
@@ -27,6 +27,7 @@ void mp_ring_block_unref (MpRingBlock *self);
 gboolean mp_ring_block_is_spent (MpRingBlock *self);
 /* Whether this process still has it. */
 gboolean mp_ring_block_is_ours (MpRingBlock *self);
+/* NULL: it was filled here, and there is no memory to map it, see mp_ring_block_new_filled(). */
 guint8 *mp_ring_block_get_data (MpRingBlock *self);
 guint64 mp_ring_block_get_length (MpRingBlock *self);
 MpCodec mp_ring_block_get_codec (MpRingBlock *self);

@@ -14,9 +14,9 @@ struct _MpRingBlock
   MpRing *ring;
   MpBlockRef ref;
   MpBlockMessage message;
-  MpStoreMap *map;
-  _Atomic uint32_t spent;   /* 1: whatever becomes of the block, it is not our business */
-  _Atomic uint32_t putting; /* 1: some thread puts it, or has */
+  _Atomic (MpStoreMap *) map; /* NULL: nobody here has looked at it yet */
+  _Atomic uint32_t spent;     /* 1: whatever becomes of the block, it is not our business */
+  _Atomic uint32_t putting;   /* 1: some thread puts it, or has */
 };
 
 static MpRingBlock *
@@ -40,8 +40,8 @@ make_block (MpRing *ring,
             MpRingStatus *status)
 {
   MpStore *store = mp_ring_get_store (ring, TRUE);
+  MpStoreMap *map = NULL;
   MpBlockRef ref;
-  MpStoreMap *map;
 
   *status = MP_RING_NO_MEMORY;
   if (store == NULL)
@@ -50,13 +50,14 @@ make_block (MpRing *ring,
   *status = mp_store_take_free (store, length, &ref);
   if (*status != MP_RING_DONE)
     return NULL;
+  /* What is filled is mapped when it is looked at, which whoever has filled it seldom does; until
+   * then its map is where who has the block next finds it, and need not be made again. */
   if (parts != NULL)
     *status = mp_store_fill (store, &ref, parts, (guint) n_parts);
-  map = *status == MP_RING_DONE ? mp_store_map (store, &ref, parts != NULL) : NULL;
-  if (map != NULL)
-    return block_new (ring, &ref, map);
-  if (*status == MP_RING_DONE)
+  else if ((map = mp_store_map (store, &ref, FALSE)) == NULL)
     *status = mp_ring_status_of_errno ();
+  if (*status == MP_RING_DONE)
+    return block_new (ring, &ref, map);
   mp_store_give_free (store, &ref);
   return NULL;
 }
@@ -93,7 +94,8 @@ mp_ring_block_unref (MpRingBlock *self)
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
   /* First, so that who has the block next finds it. */
-  mp_store_give_map (self->ring->store, &self->ref, self->map);
+  if (atomic_load (&self->map) != NULL)
+    mp_store_give_map (self->ring->store, &self->ref, atomic_load (&self->map));
   if (atomic_load (&self->spent) == 0 && !mp_ring_block_nack (self))
     {
       mp_store_give_free (self->ring->store, &self->ref);
@@ -122,7 +124,19 @@ mp_ring_block_is_ours (MpRingBlock *self)
 guint8 *
 mp_ring_block_get_data (MpRingBlock *self)
 {
-  return self->map->data;
+  MpStoreMap *map = atomic_load (&self->map);
+  MpStoreMap *before = NULL;
+
+  if (G_LIKELY (map != NULL))
+    return map->data;
+  map = mp_store_map (self->ring->store, &self->ref, TRUE);
+  if (map == NULL)
+    return NULL;
+  if (atomic_compare_exchange_strong (&self->map, &before, map))
+    return map->data;
+  /* Another thread was faster. */
+  mp_store_give_map (self->ring->store, &self->ref, map);
+  return before->data;
 }
 
 guint64
@@ -150,7 +164,8 @@ mp_ring_put_block (MpRing *ring,
                    gint64 deadline,
                    GCancellable *cancellable)
 {
-  const GOutputVector part = { .buffer = block->map->data, .size = block->ref.length };
+  const GOutputVector part = { .buffer = mp_ring_block_get_data (block),
+                               .size = block->ref.length };
   MpRecord record = { .parts = &part, .n_parts = 1, .codec = codec };
   MpRingStatus status;
   gboolean ours;

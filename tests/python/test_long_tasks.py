@@ -13,6 +13,7 @@ import numpy
 
 import multiprocessing_gi as mp
 from multiprocessing_gi._payloads import Supply
+from multiprocessing_gi._primitives import ACCELERATED
 from multiprocessing_gi.futures import ProcessPoolExecutor
 from multiprocessing_gi.pool import MapResult
 
@@ -79,6 +80,20 @@ def open_all():
             KEPT.append(os.open("/dev/null", os.O_RDONLY))
     except OSError:
         return len(KEPT)
+
+
+def count_faults():
+    """How many pages this process has had to be given."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def has_huge_pages():
+    """Whether the system gives them to who asks."""
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
+            return "[never]" not in file.read()
+    except OSError:
+        return False
 
 
 def memory_in_files():
@@ -198,6 +213,28 @@ class TestLongTasks(unittest.TestCase):
         for got in self.pool.imap(echo, [data] * 200):
             self.assertEqual(got, data)
         self.assertLess(memory_in_files(), 128 * LONG)
+
+    @unittest.skipUnless(ACCELERATED, "without the accelerator, what is sent stays mapped")
+    def test_memory_stays_mapped(self):
+        """What a task was sent in is at hand for the next one while the worker still has it."""
+        items = [b"m" * LONG] * 100
+        for _ in self.pool.imap(echo, items):
+            pass
+        before = count_faults()
+        for got in self.pool.imap(echo, items):
+            self.assertEqual(len(got), LONG)
+        # A mebibyte has 256 pages.
+        self.assertLess(count_faults() - before, 20 * len(items))
+
+    @unittest.skipUnless(ACCELERATED and has_huge_pages(), "there are no huge pages to be had")
+    def test_results_that_stay_have_huge_pages(self):
+        items = [b"h" * LONG] * 100
+        self.pool.map(len, items, chunksize=1)
+        self.pool.map(echo, items, chunksize=1)
+        before = count_faults()
+        kept = self.pool.map(echo, items, chunksize=1)
+        self.assertEqual(list(map(len, kept)), [LONG] * len(items))
+        self.assertLess(count_faults() - before, 128 * len(items))
 
     def test_terminated(self):
         results = [self.pool.apply_async(echo, (b"t" * LONG,)) for _ in range(50)]
