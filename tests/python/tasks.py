@@ -275,6 +275,13 @@ def is_alive(pid):
         return False
 
 
+def check_timeout(test, start, timeout):
+    """What began at `start` has ended after the timeout; on a busy machine, well after."""
+    took = time.monotonic() - start
+    test.assertGreater(took, timeout - 0.05)
+    test.assertLess(took, timeout + 2)
+
+
 def wait_until(condition, timeout=10):
     """Wait until condition() is true; what it gave last."""
     deadline = time.monotonic() + timeout
