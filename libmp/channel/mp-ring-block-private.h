@@ -29,6 +29,9 @@ gboolean mp_ring_block_is_spent (MpRingBlock *self);
 gboolean mp_ring_block_is_ours (MpRingBlock *self);
 /* NULL: it was filled here, and there is no memory to map it, see mp_ring_block_new_filled(). */
 guint8 *mp_ring_block_get_data (MpRingBlock *self);
+/* The same for the program: a child of fork() has it, too. What was taken becomes a copy then, for
+ * the block is used again when we give it back, and the child still has it. */
+guint8 *mp_ring_block_show_data (MpRingBlock *self);
 guint64 mp_ring_block_get_length (MpRingBlock *self);
 MpCodec mp_ring_block_get_codec (MpRingBlock *self);
 /* How often it was delivered, this time included. */

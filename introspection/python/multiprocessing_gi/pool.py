@@ -129,8 +129,7 @@ class Pool:
     signals and properties.
 
     Long arrays that come as arguments or results lie in shared memory, which is used again when
-    they go. A child of fork() has no copy of that: it sees what its parent writes there, and the
-    other way round, so who forks with such an array copies it first.
+    they go. A process that forks copies those that it has, once.
 
     Of the keywords, times are in seconds and memory is in bytes:
 
