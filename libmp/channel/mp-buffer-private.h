@@ -26,7 +26,7 @@ MpBuffer *mp_buffer_new_for_memory (guint8 *memory, gsize length);
 
 /* To be filled: lent by @ring (nullable), or else memory of this process. */
 MpBuffer *mp_buffer_new_loan (MpRing *ring, gsize length, GError **error);
-/* The same, but filled. */
+/* The same, but filled; mp_buffer_get_memory() maps it, and gives NULL if there is no memory. */
 MpBuffer *mp_buffer_new_filled (MpRing *ring,
                                 const GOutputVector *parts,
                                 gsize n_parts,

@@ -15,8 +15,9 @@
  * [method@Mp.Queue.get_buffer].
  *
  * It can be written, also after it was taken. When the last reference goes, the memory is used
- * for other messages. That happens as well when the process is killed. A child of fork()
- * has no part in it: it sees the same memory, and no copy, until its parent gives that back.
+ * for other messages. That happens as well when the process is killed. A child of fork() has what
+ * its parent had taken as it was then, as it has all other memory; that is why a process that
+ * forks copies it, once. What the parent was filling is of no use to its child.
  *
  * Reference counting is thread-safe; who uses the memory when is up to the threads.
  *
@@ -175,7 +176,11 @@ mp_buffer_get_memory (MpBuffer *self, gsize *length)
 
   *length = mp_buffer_get_size (self);
   if (self->block != NULL)
-    return mp_ring_block_get_data (self->block) + self->offset;
+    {
+      guint8 *data = mp_ring_block_show_data (self->block);
+
+      return data != NULL ? data + self->offset : NULL;
+    }
   if (self->bytes != NULL)
     return (guint8 *) g_bytes_get_data (self->bytes, NULL);
   return self->memory;
@@ -262,7 +267,7 @@ mp_buffer_get_shared (MpBuffer *self)
 GBytes *
 mp_ring_block_to_bytes (MpRingBlock *block)
 {
-  return g_bytes_new_with_free_func (mp_ring_block_get_data (block),
+  return g_bytes_new_with_free_func (mp_ring_block_show_data (block),
                                      mp_ring_block_get_length (block),
                                      (GDestroyNotify) mp_ring_block_unref,
                                      mp_ring_block_ref (block));

@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 
 /* To be filled. */
 MpRingBlock *mp_ring_block_new (MpRing *ring, guint64 length, MpRingStatus *status);
-/* Filled already. */
+/* Filled already; it is mapped when its data are first asked for. */
 MpRingBlock *mp_ring_block_new_filled (MpRing *ring,
                                        const GOutputVector *parts,
                                        gsize n_parts,
@@ -27,7 +27,11 @@ void mp_ring_block_unref (MpRingBlock *self);
 gboolean mp_ring_block_is_spent (MpRingBlock *self);
 /* Whether this process still has it. */
 gboolean mp_ring_block_is_ours (MpRingBlock *self);
+/* NULL: it was filled here, and there is no memory to map it, see mp_ring_block_new_filled(). */
 guint8 *mp_ring_block_get_data (MpRingBlock *self);
+/* The same for the program: a child of fork() has it, too. What was taken becomes a copy then, for
+ * the block is used again when we give it back, and the child still has it. */
+guint8 *mp_ring_block_show_data (MpRingBlock *self);
 guint64 mp_ring_block_get_length (MpRingBlock *self);
 MpCodec mp_ring_block_get_codec (MpRingBlock *self);
 /* How often it was delivered, this time included. */

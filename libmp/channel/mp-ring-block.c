@@ -4,6 +4,7 @@
 #include "mp-ring-block-private.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 #include "../base/mp-clock-private.h"
 #include "mp-ring-layout-private.h"
@@ -14,10 +15,17 @@ struct _MpRingBlock
   MpRing *ring;
   MpBlockRef ref;
   MpBlockMessage message;
-  MpStoreMap *map;
-  _Atomic uint32_t spent;   /* 1: whatever becomes of the block, it is not our business */
-  _Atomic uint32_t putting; /* 1: some thread puts it, or has */
+  _Atomic (MpStoreMap *) map; /* NULL: nobody here has looked at it yet */
+  _Atomic uint32_t spent;     /* 1: whatever becomes of the block, it is not our business */
+  _Atomic uint32_t putting;   /* 1: some thread puts it, or has */
+  _Atomic uint32_t shown;     /* 1: the program has seen it */
+  gboolean private_;          /* what is mapped is not the block any more */
+  gboolean kept;              /* nobody else may have the block while this process lives */
+  GList link;
 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static GQueue shown = G_QUEUE_INIT; /* those that are */
 
 static MpRingBlock *
 block_new (MpRing *ring, const MpBlockRef *ref, MpStoreMap *map)
@@ -40,8 +48,8 @@ make_block (MpRing *ring,
             MpRingStatus *status)
 {
   MpStore *store = mp_ring_get_store (ring, TRUE);
+  MpStoreMap *map = NULL;
   MpBlockRef ref;
-  MpStoreMap *map;
 
   *status = MP_RING_NO_MEMORY;
   if (store == NULL)
@@ -50,13 +58,14 @@ make_block (MpRing *ring,
   *status = mp_store_take_free (store, length, &ref);
   if (*status != MP_RING_DONE)
     return NULL;
+  /* What is filled is mapped when it is looked at, which whoever has filled it seldom does; until
+   * then its map is where who has the block next finds it, and need not be made again. */
   if (parts != NULL)
     *status = mp_store_fill (store, &ref, parts, (guint) n_parts);
-  map = *status == MP_RING_DONE ? mp_store_map (store, &ref, parts != NULL) : NULL;
-  if (map != NULL)
-    return block_new (ring, &ref, map);
-  if (*status == MP_RING_DONE)
+  else if ((map = mp_store_map (store, &ref, FALSE)) == NULL)
     *status = mp_ring_status_of_errno ();
+  if (*status == MP_RING_DONE)
+    return block_new (ring, &ref, map);
   mp_store_give_free (store, &ref);
   return NULL;
 }
@@ -87,14 +96,31 @@ mp_ring_block_ref (MpRingBlock *self)
   return self;
 }
 
+static void
+hide (MpRingBlock *self)
+{
+  if (atomic_load (&self->shown) == 0)
+    return;
+  pthread_mutex_lock (&lock);
+  g_queue_unlink (&shown, &self->link);
+  pthread_mutex_unlock (&lock);
+}
+
 void
 mp_ring_block_unref (MpRingBlock *self)
 {
+  MpStoreMap *map;
+
   if (!g_atomic_ref_count_dec (&self->ref_count))
     return;
+  hide (self);
   /* First, so that who has the block next finds it. */
-  mp_store_give_map (self->ring->store, &self->ref, self->map);
-  if (atomic_load (&self->spent) == 0 && !mp_ring_block_nack (self))
+  map = atomic_load (&self->map);
+  if (map != NULL && self->private_)
+    mp_store_map_free (map);
+  else if (map != NULL)
+    mp_store_give_map (self->ring->store, &self->ref, map);
+  if (atomic_load (&self->spent) == 0 && !self->kept && !mp_ring_block_nack (self))
     {
       mp_store_give_free (self->ring->store, &self->ref);
       if (mp_ring_get_length (self->ring) == 0)
@@ -122,7 +148,36 @@ mp_ring_block_is_ours (MpRingBlock *self)
 guint8 *
 mp_ring_block_get_data (MpRingBlock *self)
 {
-  return self->map->data;
+  MpStoreMap *map = atomic_load (&self->map);
+  MpStoreMap *before = NULL;
+
+  if (G_LIKELY (map != NULL))
+    return map->data;
+  map = mp_store_map (self->ring->store, &self->ref, TRUE);
+  if (map == NULL)
+    return NULL;
+  if (atomic_compare_exchange_strong (&self->map, &before, map))
+    return map->data;
+  /* Another thread was faster. */
+  mp_store_give_map (self->ring->store, &self->ref, map);
+  return before->data;
+}
+
+guint8 *
+mp_ring_block_show_data (MpRingBlock *self)
+{
+  guint8 *data = mp_ring_block_get_data (self);
+
+  if (data == NULL || atomic_load (&self->shown) != 0)
+    return data;
+  pthread_mutex_lock (&lock);
+  if (atomic_exchange (&self->shown, 1) == 0)
+    {
+      self->link.data = self;
+      g_queue_push_tail_link (&shown, &self->link);
+    }
+  pthread_mutex_unlock (&lock);
+  return data;
 }
 
 guint64
@@ -150,7 +205,8 @@ mp_ring_put_block (MpRing *ring,
                    gint64 deadline,
                    GCancellable *cancellable)
 {
-  const GOutputVector part = { .buffer = block->map->data, .size = block->ref.length };
+  const GOutputVector part = { .buffer = mp_ring_block_get_data (block),
+                               .size = block->ref.length };
   MpRecord record = { .parts = &part, .n_parts = 1, .codec = codec };
   MpRingStatus status;
   gboolean ours;
@@ -369,4 +425,53 @@ mp_ring_block_nack (MpRingBlock *self)
   atomic_store (&ring->shared->returned, 1);
   mp_ring_wake_getters (ring, 1);
   return TRUE;
+}
+
+/* Forking */
+
+static void
+copy_taken (MpRingBlock *self)
+{
+  MpStore *store = self->ring->store;
+  gboolean ours;
+
+  if (self->private_ || mp_store_get_state (store, &self->ref, &ours) != MP_BLOCK_TAKEN || !ours ||
+      !mp_store_make_private (store, &self->ref, self->map))
+    return;
+  self->private_ = TRUE;
+  self->kept = !mp_store_copy_private (store, &self->ref, self->map);
+}
+
+static void
+before_fork (void)
+{
+  pthread_mutex_lock (&lock);
+  for (GList *link = shown.head; link != NULL; link = link->next)
+    copy_taken (link->data);
+}
+
+static void
+after_fork_in_parent (void)
+{
+  pthread_mutex_unlock (&lock);
+}
+
+/* What is still shared is the parent's, which may be filling it. */
+static void
+after_fork_in_child (void)
+{
+  for (GList *link = shown.head; link != NULL; link = link->next)
+    {
+      MpRingBlock *self = link->data;
+
+      if (!self->private_)
+        self->private_ = mp_store_make_private (self->ring->store, &self->ref, self->map);
+    }
+  pthread_mutex_unlock (&lock);
+}
+
+__attribute__ ((constructor)) static void
+watch_forks (void)
+{
+  pthread_atfork (before_fork, after_fork_in_parent, after_fork_in_child);
 }

@@ -94,7 +94,8 @@ mp_store_get_offset (guint32 index)
 MpStoreEntry *mp_store_get_entry (MpStore *self, guint32 index);
 MpParticipants *mp_store_join (MpStore *self);
 void mp_store_unmap (MpStore *self, guint32 index);
-/* The block is ours: gives the memory back that it has beyond what it surely has. */
+/* The block is ours: gives the memory back that it has, or what is beyond what it surely has. */
+void mp_store_drop_memory (MpStore *self, guint32 index);
 void mp_store_drop_rest (MpStore *self, guint32 index);
 
 G_END_DECLS

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define MAX_VECTORS 64
+/* So much is copied before the memory that it came from is given back. */
+#define COPY_STEP ((guint64) 32 << 20)
 
 static gsize
 get_table_size (void)
@@ -92,8 +94,8 @@ mp_store_free (MpStore *self)
   g_free (self);
 }
 
-static void
-map_free (MpStoreMap *map)
+void
+mp_store_map_free (MpStoreMap *map)
 {
   if (map == NULL)
     return;
@@ -104,13 +106,13 @@ map_free (MpStoreMap *map)
 void
 mp_store_unmap (MpStore *self, guint32 index)
 {
-  map_free (atomic_exchange (&self->maps[index % MP_STORE_MAX_BLOCKS], NULL));
+  mp_store_map_free (atomic_exchange (&self->maps[index % MP_STORE_MAX_BLOCKS], NULL));
 }
 
 void
 mp_store_give_map (MpStore *self, const MpBlockRef *ref, MpStoreMap *map)
 {
-  map_free (atomic_exchange (&self->maps[ref->index % MP_STORE_MAX_BLOCKS], map));
+  mp_store_map_free (atomic_exchange (&self->maps[ref->index % MP_STORE_MAX_BLOCKS], map));
 }
 
 static MpRingStatus
@@ -125,6 +127,16 @@ round_up (guint64 length)
   guint64 page = mp_segment_get_page_size ();
 
   return (MAX (length, 1) + page - 1) / page * page;
+}
+
+void
+mp_store_drop_memory (MpStore *self, guint32 index)
+{
+  guint64 backed =
+    atomic_exchange_explicit (&mp_store_get_entry (self, index)->backed, 0, memory_order_relaxed);
+
+  atomic_fetch_sub_explicit (&self->shared->backed, backed, memory_order_relaxed);
+  mp_segment_punch (self->segment, mp_store_get_offset (index), MIN (backed, MP_STORE_MAX_LENGTH));
 }
 
 void
@@ -209,7 +221,7 @@ mp_store_map (MpStore *self, const MpBlockRef *ref, gboolean filled)
   map = atomic_exchange (&self->maps[index], NULL);
   if (map != NULL && map->length < ref->length)
     {
-      map_free (map);
+      mp_store_map_free (map);
       map = NULL;
     }
   if (map != NULL &&
@@ -219,12 +231,75 @@ mp_store_map (MpStore *self, const MpBlockRef *ref, gboolean filled)
     {
       int saved = errno;
 
-      map_free (map);
+      mp_store_map_free (map);
       errno = saved;
       return NULL;
     }
   note_backed (self, index, length);
   return map != NULL ? map : map_new (self, offset, length);
+}
+
+gboolean
+mp_store_make_private (MpStore *self, const MpBlockRef *ref, MpStoreMap *map)
+{
+  gsize length = (gsize) round_up (ref->length);
+  gpointer memory = mmap (NULL,
+                          length,
+                          PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE,
+                          self->segment->fd,
+                          (off_t) mp_store_get_offset (ref->index));
+  int saved;
+
+  if (memory == MAP_FAILED)
+    return FALSE;
+  /* Not there at once: if that failed, nothing might be mapped there. */
+  if (mremap (memory, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, map->data) != MAP_FAILED)
+    return TRUE;
+  saved = errno;
+  munmap (memory, length);
+  errno = saved;
+  return FALSE;
+}
+
+/* A private page is a copy once it is written. This writes what is there, whoever else writes at
+ * the same time. */
+static gboolean
+copy_pages (guint8 *memory, gsize length)
+{
+#ifdef MADV_POPULATE_WRITE
+  if (madvise (memory, length, MADV_POPULATE_WRITE) == 0)
+    return TRUE;
+  /* Else the kernel does not know it. */
+  if (errno != EINVAL)
+    return FALSE;
+#endif
+  for (gsize i = 0; i < length; i += mp_segment_get_page_size ())
+    {
+      _Atomic uint8_t *place = (_Atomic uint8_t *) &memory[i];
+      uint8_t byte = atomic_load (place);
+
+      while (!atomic_compare_exchange_weak (place, &byte, byte))
+        ;
+    }
+  return TRUE;
+}
+
+gboolean
+mp_store_copy_private (MpStore *self, const MpBlockRef *ref, MpStoreMap *map)
+{
+  guint64 length = round_up (ref->length);
+
+  for (guint64 i = 0; i < length; i += COPY_STEP)
+    {
+      guint64 n = MIN (COPY_STEP, length - i);
+
+      if (!copy_pages (map->data + i, n))
+        return FALSE;
+      mp_segment_punch (self->segment, mp_store_get_offset (ref->index) + i, n);
+    }
+  mp_store_drop_memory (self, ref->index);
+  return TRUE;
 }
 
 /* Beyond this limit the kernel sends SIGXFSZ to who writes. */

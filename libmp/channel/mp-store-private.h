@@ -76,6 +76,14 @@ MpRingStatus mp_store_fill (MpStore *self,
  * NULL with errno set. */
 MpStoreMap *mp_store_map (MpStore *self, const MpBlockRef *ref, gboolean filled);
 void mp_store_give_map (MpStore *self, const MpBlockRef *ref, MpStoreMap *map);
+/* For one that is not to be used for another block. */
+void mp_store_map_free (MpStoreMap *map);
+/* Where it is mapped, this process sees the block as it is, but what it writes is its own; other
+ * threads may be using it. FALSE with errno set, and nothing was done. */
+gboolean mp_store_make_private (MpStore *self, const MpBlockRef *ref, MpStoreMap *map);
+/* What was made private becomes a copy, and the block, which is ours, has no memory any more.
+ * FALSE with errno set: some of it may still be in the block. */
+gboolean mp_store_copy_private (MpStore *self, const MpBlockRef *ref, MpStoreMap *map);
 /* Whether this process can have blocks. */
 gboolean mp_store_is_joined (MpStore *self);
 /* Its memory may be used for something else. Nothing if it is not ours. */

@@ -588,15 +588,12 @@ mp_store_sweep_dead (MpStore *self, MpStoreAcking acking, gpointer user_data)
 static void
 punch (MpStore *self, guint32 index)
 {
-  guint64 backed = get_backed (self, index);
   MpBlockRef ref;
 
   if (!take_index (self, index, 0, &ref))
     return;
   mp_store_unmap (self, index);
-  atomic_store_explicit (&self->entries[index].backed, 0, memory_order_relaxed);
-  atomic_fetch_sub_explicit (&self->shared->backed, backed, memory_order_relaxed);
-  mp_segment_punch (self->segment, mp_store_get_offset (index), MIN (backed, MP_STORE_MAX_LENGTH));
+  mp_store_drop_memory (self, index);
   mp_store_change (self, &ref, MP_BLOCK_OWNED, MP_BLOCK_FREE);
 }
 

@@ -37,8 +37,13 @@ MpBatch *mp_batch_new_packed (const guint8 *data,
                               MpCodec codec,
                               GError **error);
 /* One task, which is in @buffer; without a copy if that was lent by @ring, which is nullable.
- * MP_ERROR_INVALID_ARGUMENT if it was given away already. */
-MpBatch *mp_batch_new_buffer (MpBuffer *buffer, MpRing *ring, MpCodec codec, GError **error);
+ * @copied: some of its attempts get copies. MP_ERROR_INVALID_ARGUMENT if it was given away already;
+ * MP_ERROR_LIMIT if there is no memory to read it. */
+MpBatch *mp_batch_new_buffer (MpBuffer *buffer,
+                              MpRing *ring,
+                              MpCodec codec,
+                              gboolean copied,
+                              GError **error);
 MpBatch *mp_batch_ref (MpBatch *self);
 void mp_batch_unref (MpBatch *self);
 

@@ -30,6 +30,7 @@ struct _MpBatch
 
   /* Of a single long one. */
   MpBuffer *buffer;
+  const guint8 *memory; /* NULL: it is only passed on */
   MpBlockRef ref;
   gboolean passed_on;
 };
@@ -196,11 +197,13 @@ mp_batch_new_packed (const guint8 *data,
 }
 
 MpBatch *
-mp_batch_new_buffer (MpBuffer *buffer, MpRing *ring, MpCodec codec, GError **error)
+mp_batch_new_buffer (MpBuffer *buffer, MpRing *ring, MpCodec codec, gboolean copied, GError **error)
 {
   MpRingStatus status = MP_RING_NO_BLOCKS;
+  const guint8 *memory = NULL;
   MpBatch *self;
   MpBlockRef ref = { 0 };
+  gsize length;
 
   if (buffer->block != NULL && buffer->offset == 0)
     status = mp_ring_block_pass_on (buffer->block, ring, &ref);
@@ -212,11 +215,21 @@ mp_batch_new_buffer (MpBuffer *buffer, MpRing *ring, MpCodec codec, GError **err
                            "buffer: it was put or pushed already");
       return NULL;
     }
+  if (copied || status != MP_RING_DONE)
+    {
+      memory = mp_buffer_get_memory (buffer, &length);
+      if (memory == NULL && length > 0)
+        {
+          g_set_error_literal (error, MP_ERROR, MP_ERROR_LIMIT, "There is no memory to map a task");
+          return NULL;
+        }
+    }
   self = g_new0 (MpBatch, 1);
   self->ref_count = 1;
   self->n_tasks = 1;
   self->codec = codec;
   self->buffer = mp_buffer_ref (buffer);
+  self->memory = memory;
   self->ref = ref;
   self->passed_on = status == MP_RING_DONE;
   return self;
@@ -279,7 +292,8 @@ mp_batch_get_buffer (MpBatch *self, MpBatchTask *task)
 {
   task->n_items = 1;
   task->n_parts = 1;
-  task->parts[0].buffer = mp_buffer_get_memory (self->buffer, &task->parts[0].size);
+  task->parts[0].buffer = self->memory;
+  task->parts[0].size = mp_buffer_get_size (self->buffer);
   task->ref = self->passed_on ? &self->ref : NULL;
 }
 

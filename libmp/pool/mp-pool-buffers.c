@@ -91,7 +91,7 @@ mp_job_push_buffer (MpJob *self, MpBuffer *buffer, MpCodec codec, GError **error
     return FALSE;
   mp_pool_core_lock (pool);
   if (core->more && core->n_tasks < G_MAXUINT32)
-    batch = mp_batch_new_buffer (buffer, pool->tasks, codec, error);
+    batch = mp_batch_new_buffer (buffer, pool->tasks, codec, core->max_attempts > 1, error);
   else
     g_set_error_literal (error, MP_ERROR, MP_ERROR_CLOSED, "The job takes no more tasks");
   if (batch != NULL)

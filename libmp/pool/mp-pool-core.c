@@ -555,7 +555,6 @@ mp_pool_core_abort (MpPoolCore *self, MpJobState state, const GError *reason)
 {
   while (!g_queue_is_empty (&self->jobs))
     mp_job_core_abort (g_queue_peek_head (&self->jobs), state, reason);
-  mp_pool_core_kill_workers (self);
 }
 
 void
@@ -569,6 +568,7 @@ mp_pool_core_terminate (MpPoolCore *self)
   self->terminated = TRUE;
   mp_pool_core_close (self);
   mp_pool_core_abort (self, MP_JOB_STATE_CANCELLED, reason);
+  mp_pool_core_stop_workers (self);
   mp_pool_core_request_tick (self);
 }
 
@@ -579,6 +579,7 @@ mp_pool_core_break (MpPoolCore *self, const GError *reason)
     return;
   self->broken = g_error_copy (reason);
   mp_pool_core_abort (self, MP_JOB_STATE_FAILED, reason);
+  mp_pool_core_kill_workers (self);
   mp_announcer_add_pool (self, MP_ANNOUNCE_BROKEN);
   mp_pool_core_request_tick (self);
 }

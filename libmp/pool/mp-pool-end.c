@@ -37,7 +37,9 @@ mp_pool_close (MpPool *self)
  * @self: a pool
  *
  * Ends the pool now: every job that is not finished is cancelled, and the
- * workers are killed. Does not wait for them, see [method@Mp.Pool.join].
+ * workers get `SIGTERM`; those that are still there after
+ * [property@Mp.Pool:kill-grace] are killed. Does not wait for them, see
+ * [method@Mp.Pool.join].
  *
  * Since: 0.1
  */
@@ -52,6 +54,30 @@ mp_pool_terminate (MpPool *self)
 
   mp_pool_core_lock (core);
   mp_pool_core_terminate (core);
+  mp_pool_core_unlock (core);
+}
+
+/**
+ * mp_pool_kill:
+ * @self: a pool
+ *
+ * Ends the pool as [method@Mp.Pool.terminate] does, but the workers get
+ * `SIGKILL` at once.
+ *
+ * Since: 0.1
+ */
+void
+mp_pool_kill (MpPool *self)
+{
+  MpPoolCore *core;
+  g_return_if_fail (MP_IS_POOL (self) && mp_pool_get_core (self) != NULL);
+  core = mp_pool_get_core (self);
+  if (!mp_pool_core_is_ours (core))
+    return;
+
+  mp_pool_core_lock (core);
+  mp_pool_core_terminate (core);
+  mp_pool_core_kill_workers (core);
   mp_pool_core_unlock (core);
 }
 

@@ -375,7 +375,7 @@ void mp_pool_core_drain (MpPoolCore *self);
 /* FALSE with the reason why there can be no new job. */
 gboolean mp_pool_core_check_open (MpPoolCore *self, GError **error);
 void mp_pool_core_close (MpPoolCore *self);
-/* Ends every job with @reason in @state, and every worker. */
+/* Ends every job with @reason in @state. */
 void mp_pool_core_abort (MpPoolCore *self, MpJobState state, const GError *reason);
 void mp_pool_core_terminate (MpPoolCore *self);
 /* The pool cannot work any more. */
@@ -423,6 +423,8 @@ void mp_pool_core_note_in_flight (MpPoolCore *self);
 /* Whoever runs the task of @slot is asked to end it, then made to. */
 void mp_pool_core_stop_task (MpPoolCore *self, guint slot);
 void mp_pool_core_kill_task (MpPoolCore *self, guint slot);
+/* Every worker is made to end, whether it has a task or not. */
+void mp_pool_core_stop_workers (MpPoolCore *self);
 
 /* --- mp-job-core.c --------------------------------------------------------- */
 

@@ -79,25 +79,31 @@ mp_pool_worker_end_stop (MpPoolWorker *self)
 }
 
 static void
-mp_pool_worker_take_step (MpPoolWorker *self)
+mp_pool_worker_kill (MpPoolWorker *self)
 {
-  MpPoolCore *core = self->core;
-
-  if (self->stop == MP_STOP_ASKED)
-    {
-      if (!mp_claims_doom (core->claims, self->stop_slot, self->index))
-        {
-          mp_pool_worker_end_stop (self);
-          return;
-        }
-      self->stop = MP_STOP_TERMINATED;
-      self->stop_at = mp_deadline_new (core->settings.kill_grace);
-      if (self->stop_at != MP_DEADLINE_NOW && mp_process_send_signal (self->process, SIGTERM, NULL))
-        return;
-    }
   self->stop = MP_STOP_KILLED;
   self->stop_at = MP_DEADLINE_NEVER;
-  mp_pool_core_kill_worker (core, self->index);
+  mp_pool_core_kill_worker (self->core, self->index);
+}
+
+static void
+mp_pool_worker_terminate (MpPoolWorker *self)
+{
+  self->stop = MP_STOP_TERMINATED;
+  self->stop_at = mp_deadline_new (self->core->settings.kill_grace);
+  if (self->stop_at == MP_DEADLINE_NOW || !mp_process_send_signal (self->process, SIGTERM, NULL))
+    mp_pool_worker_kill (self);
+}
+
+static void
+mp_pool_worker_take_step (MpPoolWorker *self)
+{
+  if (self->stop != MP_STOP_ASKED)
+    mp_pool_worker_kill (self);
+  else if (mp_claims_doom (self->core->claims, self->stop_slot, self->index))
+    mp_pool_worker_terminate (self);
+  else
+    mp_pool_worker_end_stop (self);
 }
 
 static void
@@ -155,6 +161,23 @@ mp_pool_core_kill_task (MpPoolCore *self, guint slot)
   mp_pool_worker_stop (worker, slot, 0);
   if (worker->stop == MP_STOP_TERMINATED)
     mp_pool_worker_take_step (worker);
+}
+
+/* All of them, whatever they do. */
+void
+mp_pool_core_stop_workers (MpPoolCore *self)
+{
+  for (guint i = 0; i < self->n_places; i++)
+    {
+      MpPoolWorker *worker = self->workers[i];
+
+      if (worker == NULL || worker->stop >= MP_STOP_TERMINATED)
+        continue;
+      if (worker->stop == MP_STOP_NONE)
+        self->n_stopping++;
+      mp_pool_worker_terminate (worker);
+      mp_pool_core_request_alarm (self, worker->stop_at);
+    }
 }
 
 static void

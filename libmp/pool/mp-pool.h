@@ -176,6 +176,8 @@ void mp_pool_close (MpPool *self);
 MP_AVAILABLE_IN_ALL
 void mp_pool_terminate (MpPool *self);
 MP_AVAILABLE_IN_ALL
+void mp_pool_kill (MpPool *self);
+MP_AVAILABLE_IN_ALL
 gboolean mp_pool_join (MpPool *self, gint64 timeout_us, GCancellable *cancellable, GError **error);
 MP_AVAILABLE_IN_ALL
 void mp_pool_join_async (MpPool *self,

@@ -64,7 +64,7 @@ exited_cb (int fd, GIOCondition condition, gpointer user_data)
     exit_code = mp_exit_code_from_siginfo (info.si_code, info.si_status);
   else
     mp_pidfd_get_exit_code (fd, &exit_code);
-  forked->callbacks.exited (forked->owner, forked->id, exit_code);
+  forked->callbacks.exited (forked->owner, forked->id, exit_code, g_steal_fd (&forked->pidfd));
   return G_SOURCE_REMOVE;
 }
 
@@ -84,10 +84,7 @@ started_cb (gpointer user_data)
   Forked *forked = user_data;
   g_autoptr (GSource) source = g_unix_fd_source_new (forked->pidfd, G_IO_IN);
 
-  forked->callbacks.started (forked->owner,
-                             forked->id,
-                             forked->pid,
-                             fcntl (forked->pidfd, F_DUPFD_CLOEXEC, 3));
+  forked->callbacks.started (forked->owner, forked->id, forked->pid, forked->pidfd);
   g_source_set_callback (source, G_SOURCE_FUNC (exited_cb), forked, forked_free);
   mp_pump_attach (source);
   return G_SOURCE_REMOVE;

@@ -94,7 +94,7 @@ join_free (Join *join)
 }
 
 static void
-exited_cb (gpointer owner, guint64 id, int exit_code)
+exited_cb (gpointer owner, guint64 id, int exit_code, int pidfd)
 {
   MpProcess *self = owner;
   GQueue joins = G_QUEUE_INIT;
@@ -106,9 +106,11 @@ exited_cb (gpointer owner, guint64 id, int exit_code)
   if (self->id != id || self->state != PROCESS_RUNNING)
     {
       g_mutex_unlock (&self->mutex);
+      mp_fd_close (pidfd);
       return;
     }
   self->state = PROCESS_ENDED;
+  self->pidfd = pidfd;
   self->exit_code = exit_code;
   mp_process_note_limit (self, exit_code);
   exit_func = self->exit_func;
@@ -144,7 +146,6 @@ started_cb (gpointer owner, guint64 id, int pid, int pidfd)
   if (self->id != id || self->state != PROCESS_STARTING)
     {
       g_mutex_unlock (&self->mutex);
-      mp_fd_close (pidfd);
       return;
     }
   self->state = PROCESS_RUNNING;

@@ -44,7 +44,7 @@ struct _MpProcess
   MpZygoteLink *link; /* NULL: forked from here */
   guint64 id;
   int pid;
-  int pidfd;
+  int pidfd; /* the link's while it runs */
   int exit_code;
   gint64 limits[MP_LIMIT_LAST + 1]; /* from the start on */
   MpLimit limit_hit;

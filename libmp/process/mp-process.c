@@ -107,7 +107,8 @@ mp_process_finalize (GObject *object)
   g_clear_pointer (&self->data, g_bytes_unref);
   g_clear_error (&self->start_error);
   mp_process_streams_clear (self->streams);
-  mp_clear_fd (&self->pidfd);
+  if (self->state == PROCESS_ENDED)
+    mp_clear_fd (&self->pidfd);
   g_mutex_clear (&self->mutex);
 
   G_OBJECT_CLASS (mp_process_parent_class)->finalize (object);

@@ -18,13 +18,13 @@ call_run (MpZygoteCall *call)
   switch (call->type)
     {
     case MP_ZYGOTE_CALL_STARTED:
-      call->callbacks.started (call->owner, call->id, call->number, g_steal_fd (&call->fd));
+      call->callbacks.started (call->owner, call->id, call->number, call->fd);
       break;
     case MP_ZYGOTE_CALL_FAILED:
       call->callbacks.failed (call->owner, call->id, call->error);
       break;
     case MP_ZYGOTE_CALL_EXITED:
-      call->callbacks.exited (call->owner, call->id, call->number);
+      call->callbacks.exited (call->owner, call->id, call->number, g_steal_fd (&call->fd));
       break;
     case MP_ZYGOTE_CALL_READY:
       call->ready (call->error, call->user_data);
@@ -144,7 +144,12 @@ void
 mp_zygote_entry_exit (MpZygoteEntry *entry, int exit_code, GQueue *calls)
 {
   if (!entry->abandoned)
-    mp_zygote_call_entry (entry, MP_ZYGOTE_CALL_EXITED, exit_code, -1, NULL, calls);
+    mp_zygote_call_entry (entry,
+                          MP_ZYGOTE_CALL_EXITED,
+                          exit_code,
+                          g_steal_fd (&entry->pidfd),
+                          NULL,
+                          calls);
   mp_zygote_entry_remove (entry, calls);
 }
 

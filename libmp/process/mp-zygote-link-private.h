@@ -25,12 +25,13 @@ typedef struct
   GBytes *preparation;    /* does not tell links apart */
 } MpZygoteConfig;
 
-/* Each start ends in @failed, or in @started and then @exited. */
+/* Each start ends in @failed, or in @started and then @exited: the owner has the pidfd
+ * of the one on loan until it is given that of the other, which is the same. */
 typedef struct
 {
-  void (*started) (gpointer owner, guint64 id, int pid, int pidfd /* (transfer full) */);
+  void (*started) (gpointer owner, guint64 id, int pid, int pidfd);
   void (*failed) (gpointer owner, guint64 id, const GError *error);
-  void (*exited) (gpointer owner, guint64 id, int exit_code);
+  void (*exited) (gpointer owner, guint64 id, int exit_code, int pidfd /* (transfer full) */);
 } MpZygoteCallbacks;
 
 typedef void (*MpZygoteReadyFunc) (const GError *error, gpointer user_data);

@@ -75,7 +75,7 @@ typedef struct
   MpZygoteCallbacks callbacks;
   GObject *owner; /* a reference */
   int pid;
-  int pidfd; /* our copy, from when it runs */
+  int pidfd; /* from when it runs; lent to the owner, who gets it at the end */
   guint orphan_tries;
 } MpZygoteEntry;
 

@@ -310,23 +310,16 @@ link_refuse_locked (MpZygoteEntry *entry)
 static void
 link_started_locked (MpZygoteEntry *entry, int pid, const GArray *fds, GQueue *calls)
 {
-  int watched = -1;
-
   mp_zygote_request_clear (&entry->request);
   entry->state = MP_ZYGOTE_ENTRY_RUNNING;
   entry->pid = pid;
   entry->pidfd = fds->len > 0 ? fcntl (g_array_index (fds, int, 0), F_DUPFD_CLOEXEC, 3) : -1;
-  if (entry->pidfd >= 0 && entry->abandoned)
-    {
-      mp_zygote_entry_kill (entry);
-      return;
-    }
-  if (entry->pidfd >= 0)
-    watched = fcntl (entry->pidfd, F_DUPFD_CLOEXEC, 3);
-  if (watched >= 0)
-    mp_zygote_call_entry (entry, MP_ZYGOTE_CALL_STARTED, pid, watched, NULL, calls);
-  else
+  if (entry->pidfd < 0)
     link_refuse_locked (entry);
+  else if (entry->abandoned)
+    mp_zygote_entry_kill (entry);
+  else
+    mp_zygote_call_entry (entry, MP_ZYGOTE_CALL_STARTED, pid, entry->pidfd, NULL, calls);
 }
 static void
 link_handle_locked (MpZygoteLink *self,

@@ -512,6 +512,144 @@ test_file_size_limit (void)
   g_assert_cmpint (test_join (test_fork (use_limited, queue)), ==, 0);
 }
 
+typedef struct
+{
+  MpBuffer *taken;
+  MpBuffer *loan;
+  int to_parent[2];
+  int to_child[2];
+} Split;
+
+static void
+pass (const int *pipe)
+{
+  g_assert_cmpint (write (pipe[1], "x", 1), ==, 1);
+}
+
+static void
+await (const int *pipe)
+{
+  char byte;
+
+  g_assert_cmpint (read (pipe[0], &byte, 1), ==, 1);
+}
+
+static int
+write_as_child (gpointer data)
+{
+  Split *split = data;
+  gsize length;
+  guint8 *memory = mp_buffer_get_memory (split->taken, &length);
+
+  memset (mp_buffer_get_memory (split->loan, &length), 0, 4096);
+  memset (memory, 1, 4096);
+  pass (split->to_parent);
+  await (split->to_child);
+  for (gsize i = 0; i < LONG; i++)
+    {
+      if (memory[i] != (i < 4096 ? 1 : byte_of (i, 5)))
+        return 1;
+    }
+  /* It is private still, and not for what this process sends. */
+  mp_buffer_unref (split->taken);
+  return 0;
+}
+
+static void
+test_forked_is_apart (void)
+{
+  g_autoptr (MpQueue) queue = mp_queue_new (0, 0, NULL);
+  g_autoptr (MpBuffer) last = NULL;
+  Split split = { 0 };
+  gsize length;
+  GPid pid;
+
+  g_test_summary ("A child of fork() has what its parent has taken as it was then, and its own");
+  g_assert_no_errno (pipe (split.to_parent));
+  g_assert_no_errno (pipe (split.to_child));
+  put (queue, LONG, 5);
+  split.taken = get (queue, LONG, 5);
+  split.loan = mp_queue_loan (queue, LONG, NULL);
+  fill (mp_buffer_get_memory (split.loan, &length), LONG, 7);
+  pid = test_fork (write_as_child, &split);
+  await (split.to_parent);
+  g_assert_true (is_filled (mp_buffer_get_memory (split.taken, &length), LONG, 5));
+  memset (mp_buffer_get_memory (split.taken, &length), 2, LONG);
+  g_assert_true (mp_queue_put_buffer (queue, split.loan, MP_CODEC_RAW, FAR, NULL, NULL));
+  mp_buffer_unref (get (queue, LONG, 7));
+  mp_buffer_unref (split.taken);
+  mp_buffer_unref (split.loan);
+  g_assert_cmpuint (count_busy (queue), ==, 0);
+  for (guint i = 0; i < 10; i++)
+    put (queue, LONG, i);
+  for (guint i = 0; i < 10; i++)
+    mp_buffer_unref (get (queue, LONG, i));
+  pass (split.to_child);
+  g_assert_cmpint (test_join (pid), ==, 0);
+  /* What is copied once is as any other memory. */
+  put (queue, LONG, 8);
+  last = get (queue, LONG, 8);
+  g_assert_cmpint (test_join (test_fork (fork_holder, last)), ==, 0);
+  g_assert_true (mp_queue_put_buffer (queue, last, MP_CODEC_RAW, FAR, NULL, NULL));
+  mp_buffer_unref (get (queue, LONG, 8));
+  for (guint i = 0; i < 2; i++)
+    {
+      close (split.to_parent[i]);
+      close (split.to_child[i]);
+    }
+}
+
+static gpointer
+count_up (gpointer data)
+{
+  guint8 *memory = data;
+  guint64 n = 0;
+
+  do
+    {
+      n++;
+      for (gsize i = 0; i < LONG; i += 4096)
+        *(volatile guint64 *) (gpointer) &memory[i] = n;
+      for (gsize i = 0; i < LONG; i += 4096)
+        g_assert_cmpuint (*(volatile guint64 *) (gpointer) &memory[i], ==, n);
+    }
+  while (*(volatile guint8 *) &memory[8] == 0);
+  return NULL;
+}
+
+static int
+do_nothing (gpointer data)
+{
+  return 0;
+}
+
+static void
+test_forked_while_written (void)
+{
+  g_autoptr (MpQueue) queue = mp_queue_new (0, 0, NULL);
+  guint rounds = g_test_slow () ? 500 : 50;
+
+  g_test_summary ("Nothing is lost of what another thread writes while the process forks");
+  for (guint i = 0; i < rounds; i++)
+    {
+      g_autoptr (MpBuffer) buffer = NULL;
+      GThread *thread;
+      guint8 *memory;
+      gsize length;
+
+      put (queue, LONG, 0);
+      buffer = get (queue, LONG, 0);
+      memory = mp_buffer_get_memory (buffer, &length);
+      memset (memory, 0, LONG);
+      thread = g_thread_new ("writer", count_up, memory);
+      while (*(volatile guint64 *) (gpointer) memory == 0)
+        g_thread_yield ();
+      g_assert_cmpint (test_join (test_fork (do_nothing, NULL)), ==, 0);
+      *(volatile guint8 *) &memory[8] = 1;
+      g_thread_join (thread);
+    }
+}
+
 static void
 test_hostile (void)
 {
@@ -557,6 +695,8 @@ main (int argc, char **argv)
   g_test_add_func ("/queue-buffers/killed-holder", test_killed_holder);
   g_test_add_func ("/queue-buffers/killed-holder-beside-puts", test_killed_holder_beside_puts);
   g_test_add_func ("/queue-buffers/forked", test_forked);
+  g_test_add_func ("/queue-buffers/forked-is-apart", test_forked_is_apart);
+  g_test_add_func ("/queue-buffers/forked-while-written", test_forked_while_written);
   g_test_add_func ("/queue-buffers/memory-goes", test_memory_goes);
   g_test_add_func ("/queue-buffers/burst", test_burst);
   g_test_add_func ("/queue-buffers/file-size-limit", test_file_size_limit);

@@ -66,6 +66,18 @@ def wait_for_ever(*_items):
         time.sleep(60)
 
 
+def wait_for_sigterm(path, ignore=False):
+    """Say so in a file when SIGTERM comes, and leave if that is not to be ignored."""
+    def handle(_number, _frame):
+        write_text(path, 'handled')
+        if not ignore:
+            sys.exit()
+
+    signal.signal(signal.SIGTERM, handle)
+    write_text(path, 'ready')
+    wait_for_ever()
+
+
 def tell_and_wait(q):
     """Do not come back, once it is known that this runs."""
     q.put(None)
@@ -106,6 +118,18 @@ def temporary_file(test):
     os.close(fd)
     test.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
     return path
+
+
+def text_of(path):
+    """What is in a file."""
+    with open(path, encoding='utf-8') as file:
+        return file.read()
+
+
+def write_text(path, text):
+    """Have nothing else in a file."""
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
 
 
 def wait_while_exists(path):
@@ -249,6 +273,13 @@ def is_alive(pid):
             return file.read().rpartition(')')[2].split()[0] not in 'ZX'
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def check_timeout(test, start, timeout):
+    """What began at `start` has ended after the timeout; on a busy machine, well after."""
+    took = time.monotonic() - start
+    test.assertGreater(took, timeout - 0.05)
+    test.assertLess(took, timeout + 2)
 
 
 def wait_until(condition, timeout=10):

@@ -120,6 +120,7 @@ class TestCalls(ExecutorTest):
         with self.assertRaises(concurrent.futures.CancelledError):
             queued.result(0)
         self.assertFalse(blockers[0].cancel())
+        self.assertRegex(repr(blockers[0]), '^<Future at 0x.* state=running>$')
         os.unlink(path)
         done, _ = concurrent.futures.wait([queued, *blockers], 30)
         self.assertEqual(len(done), 3)
@@ -152,7 +153,7 @@ class TestFates(ExecutorTest):
     def test_exception(self):
         error = self.executor.submit(tasks.fail, 'what happened').exception(30)
         self.assertEqual(repr(error), repr(ValueError('what happened')))
-        self.assertIsInstance(error.__cause__, multiprocessing.pool.RemoteTraceback)
+        self.assertIs(type(error.__cause__), concurrent.futures.process._RemoteTraceback)
         self.assertIn('raise ValueError(message)', str(error.__cause__))
 
     def test_exits(self):
@@ -260,6 +261,18 @@ class TestLife(unittest.TestCase):
             running.result(30)
         self.assertTrue(queued.cancelled())
         executor.shutdown()
+
+    def test_how_workers_are_ended(self):
+        for end, handled in (('terminate_workers', True), ('kill_workers', False)):
+            path = tasks.temporary_file(self)
+            executor = ProcessPoolExecutor(1)
+            running = executor.submit(tasks.wait_for_sigterm, path)
+            self.assertTrue(tasks.wait_until(lambda: tasks.text_of(path) == 'ready'))
+            getattr(executor, end)()
+            with self.assertRaises(BrokenProcessPool):
+                running.result(30)
+            executor.shutdown()
+            self.assertEqual(tasks.text_of(path), 'handled' if handled else 'ready')
 
     def test_initializer(self):
         with ProcessPoolExecutor(1, initializer=tasks.remember_pair,

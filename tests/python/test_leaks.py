@@ -69,6 +69,21 @@ class TestLeaks(unittest.TestCase):
 
         self.check(work, 100)
 
+    def test_one_descriptor_for_each_process(self):
+        release = tasks.temporary_file(self)
+        for method in ('forkserver', 'spawn', 'fork'):
+            context = mp.get_context(method)
+            processes = [context.Process(target=tasks.wait_while_exists, args=(release,))
+                         for _ in range(6)]
+            processes[0].start()
+            before = tasks.open_fds()
+            for process in processes[1:]:
+                process.start()
+            self.assertTrue(tasks.wait_until(lambda before=before: tasks.open_fds() <= before + 5))
+            for process in processes:
+                process.kill()
+                process.join()
+
     def test_queues(self):
         def work():
             q = mp.Queue()

@@ -7,12 +7,15 @@ import gc
 import os
 import resource
 import signal
+import threading
 import unittest
+import warnings
 
 import numpy
 
 import multiprocessing_gi as mp
 from multiprocessing_gi._payloads import Supply
+from multiprocessing_gi._primitives import ACCELERATED
 from multiprocessing_gi.futures import ProcessPoolExecutor
 from multiprocessing_gi.pool import MapResult
 
@@ -66,6 +69,16 @@ def die(_data):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def fork_and_write(numbers):
+    """The sum of its argument, after a child has written it."""
+    pid = os.fork()
+    if pid == 0:
+        numbers += 1
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return numbers.sum()
+
+
 def fail(data):
     """Raises what it got."""
     raise ValueError(data)
@@ -81,6 +94,20 @@ def open_all():
         return len(KEPT)
 
 
+def count_faults():
+    """How many pages this process has had to be given."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def has_huge_pages():
+    """Whether the system gives them to who asks."""
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
+            return "[never]" not in file.read()
+    except OSError:
+        return False
+
+
 def memory_in_files():
     """The bytes of all the memory files that this process has open."""
     seen = {}
@@ -92,6 +119,99 @@ def memory_in_files():
         except OSError:
             pass
     return sum(seen.values())
+
+
+class TestForked(unittest.TestCase):
+    """What arrived, in a child of fork(): a copy, as it is of everything else."""
+
+    def arrivals(self, pool):
+        """Arrays that arrived in each way, and how to have more of them."""
+        numbers, queue = numpy.arange(LONG // 8, dtype="f8"), mp.Queue()
+        reader, writer = mp.Pipe(False)
+
+        def by_queue():
+            queue.put(numbers)
+            return queue.get()
+
+        def by_pipe():
+            threading.Thread(target=writer.send, args=(numbers,)).start()
+            return reader.recv()
+
+        return {"apply": lambda: pool.apply(echo, (numbers,)),
+                "map": lambda: pool.map(echo, [numbers], chunksize=1)[0],
+                "queue": by_queue, "pipe": by_pipe,
+                "bytearray": lambda: numpy.frombuffer(pool.apply(echo, (bytearray(numbers),)))}
+
+    def check(self, arrive, fork):
+        """What child and parent see when each writes, and the parent has more of them."""
+        numbers, expected = arrive(), numpy.arange(LONG // 8)
+        here, there = mp.Pipe()
+
+        def child():
+            numbers[:1000] = -1
+            there.send(None)
+            there.recv()
+            there.send(((numbers[:1000] == -1).all(), (numbers == expected)[1000:].all()))
+
+        join = fork(child)
+        try:
+            here.recv()
+            self.assertTrue((numbers == expected).all())
+            numbers[:] = -2
+            del numbers
+            for _ in range(3):
+                arrive()[:] = -3
+        finally:
+            here.send(None)
+            seen = here.recv()
+            self.assertEqual(join(), 0)
+        self.assertEqual(seen, (True, True))
+        self.assertTrue((arrive() == expected).all())
+
+    def test_fork(self):
+        def fork(child):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    child()
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            return lambda: os.waitpid(pid, 0)[1]
+
+        with mp.Pool(1) as pool:
+            for way, arrive in self.arrivals(pool).items():
+                with self.subTest(way=way):
+                    self.check(arrive, fork)
+
+    def test_process(self):
+        def fork(child):
+            process = mp.get_context("fork").Process(target=child)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process.start()
+            return lambda: process.join() or process.exitcode
+
+        with mp.Pool(1) as pool:
+            for way, arrive in self.arrivals(pool).items():
+                with self.subTest(way=way):
+                    self.check(arrive, fork)
+
+    def test_in_worker(self):
+        numbers = numpy.zeros(LONG // 8)
+        with mp.Pool(1) as pool:
+            self.assertEqual(pool.apply(fork_and_write, (numbers,)), 0)
+
+    def test_memory(self):
+        with mp.Pool(1) as pool:
+            numbers = pool.apply(echo, (numpy.ones(LONG),))
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            os.waitpid(pid, 0)
+            # It is the one of the argument that is kept for the next.
+            self.assertLess(memory_in_files(), 2 * numbers.nbytes)
+            self.assertEqual(numbers.sum(), LONG)
 
 
 class TestLongTasks(unittest.TestCase):
@@ -198,6 +318,28 @@ class TestLongTasks(unittest.TestCase):
         for got in self.pool.imap(echo, [data] * 200):
             self.assertEqual(got, data)
         self.assertLess(memory_in_files(), 128 * LONG)
+
+    @unittest.skipUnless(ACCELERATED, "without the accelerator, what is sent stays mapped")
+    def test_memory_stays_mapped(self):
+        """What a task was sent in is at hand for the next one while the worker still has it."""
+        items = [b"m" * LONG] * 100
+        for _ in self.pool.imap(echo, items):
+            pass
+        before = count_faults()
+        for got in self.pool.imap(echo, items):
+            self.assertEqual(len(got), LONG)
+        # A mebibyte has 256 pages.
+        self.assertLess(count_faults() - before, 20 * len(items))
+
+    @unittest.skipUnless(ACCELERATED and has_huge_pages(), "there are no huge pages to be had")
+    def test_results_that_stay_have_huge_pages(self):
+        items = [b"h" * LONG] * 100
+        self.pool.map(len, items, chunksize=1)
+        self.pool.map(echo, items, chunksize=1)
+        before = count_faults()
+        kept = self.pool.map(echo, items, chunksize=1)
+        self.assertEqual(list(map(len, kept)), [LONG] * len(items))
+        self.assertLess(count_faults() - before, 128 * len(items))
 
     def test_terminated(self):
         results = [self.pool.apply_async(echo, (b"t" * LONG,)) for _ in range(50)]

@@ -649,6 +649,19 @@ class TestLife(unittest.TestCase):
         with self.assertRaises(ValueError):
             pool.map(tasks.square, [1])
 
+    def test_terminate_by_sigterm(self):
+        for method in ('forkserver', 'spawn', 'fork'):
+            # One that leaves, and one that does not.
+            for grace, arguments in ((60, ()), (0.1, (True,))):
+                path = tasks.temporary_file(self)
+                pool = mp.get_context(method).Pool(1, kill_grace=grace)
+                pool.apply_async(tasks.wait_for_sigterm, (path, *arguments))
+                self.assertTrue(tasks.wait_until(lambda path=path: tasks.text_of(path) == 'ready'))
+                pool.terminate()
+                pool.join()
+                if not arguments:
+                    self.assertEqual(tasks.text_of(path), 'handled')
+
     def test_with(self):
         with mp.Pool(1) as pool:
             result = pool.apply_async(tasks.wait_for_ever)
@@ -694,10 +707,14 @@ class TestLife(unittest.TestCase):
 
     def test_workers_are_daemons(self):
         with mp.Pool(1) as pool:
-            self.assertTrue(pool.apply(tell_about_worker)[0])
-            self.assertRegex(pool.apply(tell_about_worker)[1], r'^ForkServerPoolWorker-1$')
             with self.assertRaisesRegex(AssertionError, 'daemonic'):
                 pool.apply(use_pool, (None,))
+
+    def test_what_a_worker_is(self):
+        for method, name in (('forkserver', 'ForkServer'), ('spawn', 'Spawn'), ('fork', 'Fork')):
+            with mp.get_context(method).Pool(1) as pool:
+                self.assertEqual(pool.apply(tell_about_worker),
+                                 (True, f'{name}PoolWorker-1', f'{name}Process'))
 
     def test_subclass(self):
         class Loud(mp.Pool):
@@ -716,7 +733,8 @@ def initialize(name, q):
 
 def tell_about_worker():
     """What a worker knows of itself."""
-    return mp.current_process().daemon, mp.current_process().name
+    current = mp.current_process()
+    return current.daemon, current.name, type(current).__name__
 
 
 def use_pool(q):

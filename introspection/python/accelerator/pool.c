@@ -5,6 +5,7 @@
 
 #include "accelerator.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,8 +15,11 @@
 #define BYTES_HEAD_LENGTH 11
 #define BYTES_END "\x94."
 #define BYTES_END_LENGTH 2
-/* The allocator maps what is as long as this by itself. */
-#define MAPPED (32 * 1024 * 1024)
+/* What is as long as this has huge pages of its own. */
+#define HUGE_ENOUGH (4 * 1024 * 1024)
+/* What the allocator gets for shorter objects, once so many bytes were made. */
+#define ROOM (16 * 1024 * 1024)
+#define FEW_BYTES (4 * 1024 * 1024)
 
 /* NULL with an exception set. */
 static MpJob *
@@ -60,22 +64,54 @@ push_parts (PyObject *module, PyObject *args)
   Py_RETURN_NONE;
 }
 
-/* Fresh pages one by one cost more than the copy. */
+/* For all pages that lie in this memory. */
 static void
-have_pages (char *memory, gsize length)
+advise (char *memory, gsize length, int advice)
 {
   gsize page = (gsize) sysconf (_SC_PAGESIZE);
   char *start = memory + (-(guintptr) memory % page);
   char *end = memory + length - (guintptr) (memory + length) % page;
 
-  if (start >= end)
-    return;
-  if (length >= MAPPED)
-    madvise (start, (gsize) (end - start), MADV_HUGEPAGE);
+  if (start < end)
+    madvise (start, (gsize) (end - start), advice);
+}
+
+/* Fresh pages one by one cost more than the copy. */
+static void
+have_pages (char *memory, gsize length)
+{
+  if (length >= HUGE_ENOUGH)
+    advise (memory, length, MADV_HUGEPAGE);
 #ifdef MADV_POPULATE_WRITE
   /* Where the kernel does not know it, they come one by one. */
-  madvise (start, (gsize) (end - start), MADV_POPULATE_WRITE);
+  advise (memory, length, MADV_POPULATE_WRITE);
 #endif
+}
+
+/* Objects that stay lie side by side in memory that the allocator would get bit by bit, and so
+ * without huge pages. It gets it for many of them at a time, and keeps it as it is not in use yet.
+ * With the interpreter's lock. */
+static void
+make_room (gsize length)
+{
+  static gsize left = FEW_BYTES;
+
+  if (length >= HUGE_ENOUGH)
+    return;
+  if (left < length)
+    {
+      /* The first time it may be mapped for itself: what was freed so once is not any more. */
+      for (int i = 0; i < 2; i++)
+        {
+          char *memory = malloc (ROOM);
+
+          if (memory != NULL)
+            advise (memory, ROOM, MADV_HUGEPAGE);
+          free (memory);
+        }
+      left = ROOM;
+    }
+  left -= length;
 }
 
 static gboolean
@@ -95,10 +131,14 @@ is_whole_bytes (const guint8 *data, gsize length)
 static PyObject *
 copy_bytes (MpBuffer *buffer, const guint8 *data, gsize length)
 {
-  PyObject *bytes = PyBytes_FromStringAndSize (NULL, (Py_ssize_t) length);
-  char *memory = bytes != NULL ? PyBytes_AsString (bytes) : NULL;
-  PyThreadState *state = PyEval_SaveThread ();
+  PyThreadState *state;
+  PyObject *bytes;
+  char *memory;
 
+  make_room (length);
+  bytes = PyBytes_FromStringAndSize (NULL, (Py_ssize_t) length);
+  memory = bytes != NULL ? PyBytes_AsString (bytes) : NULL;
+  state = PyEval_SaveThread ();
   if (memory != NULL)
     {
       have_pages (memory, length);

@@ -122,7 +122,7 @@ def _run_process(data, fds, preparation):
 def _run_function(task, data, codec, preparation):
     """Calls "package.module:function" for a program in another language."""
     prepare_like(preparation, {})
-    obj = process.BaseProcess(name=task)
+    obj = context.Process(name=task)
     arguments = () if not data else (decode(data, codec),)
     obj._target, obj._args = _call_by_name, (task, arguments)
     return obj._bootstrap(os.getppid(), "parent")

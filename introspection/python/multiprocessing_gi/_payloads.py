@@ -18,7 +18,7 @@ from ._serialize import dump_all, dump_item, dumps_beside
 _BATCH_BYTES = 4 << 20
 # So many bytes of long payloads are under way at most, if that keeps the workers busy: more would
 # need memory that has to be cleared first.
-_AHEAD_BYTES = 32 << 20
+_AHEAD_BYTES = 8 << 20
 # What is pickled whole, wherever it is: its bytes go beside the pickle if they are long.
 _WHOLE = frozenset((bytes, bytearray, array))
 # Of these there is nothing long that is not in the pickle.

@@ -8,7 +8,7 @@ import struct
 import traceback
 import types
 
-from . import _child, _gvariant, _raw, _tasks, process, util
+from . import _child, _gvariant, _raw, _tasks, context, process, util
 from ._buffers import Parts
 from ._payloads import dump_result
 from ._primitives import ACCELERATED, Worker
@@ -125,7 +125,7 @@ def rehearse():
     copying of many pages.
     """
     global _blank
-    _blank = process.BaseProcess(name="worker")
+    _blank = context.Process(name="worker")
     handle = GLib.Variant("v", GLib.Variant("(sua{sv}ah)", ("", 0, {
         "worker": GLib.Variant("u", 0)}, [])))
     try:
@@ -180,7 +180,9 @@ def _start_inherited(inherited, number, fds):
 
 
 def _become_worker(name, number, identity=(), parent=None, daemon=True):
-    obj = _blank or process.BaseProcess(name="worker")
+    obj = _blank or context.Process(name="worker")
+    # A ForkServerPoolWorker is a ForkServerProcess.
+    obj.__class__ = getattr(context, name.replace("PoolWorker", "Process"))
     obj._name = f"{name}-{number}"
     obj._identity = (*identity, number)
     obj._config = {**process.current_process()._config, "daemon": daemon}

@@ -259,8 +259,7 @@ class Connection:
     def _receive_special(self, size):
         """The message whose length stands for something else."""
         if size in _IN_MEMORY:
-            self._refuse("the next message lies in memory that only the kind of connection can "
-                         "read which received from this end before")
+            self._refuse("the next message lies in memory that this kind of connection cannot read")
         self._refuse()
 
     def _read(self, size):

@@ -21,7 +21,7 @@ import threading
 import time
 import types
 import weakref
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.process import BrokenProcessPool, _RemoteTraceback
 
 from . import _raw, _tasks, context, pool as _pool, util
 from ._primitives import taker_of
@@ -33,6 +33,8 @@ __all__ = ["ProcessPoolExecutor", "WorkerDiedError", "BrokenProcessPool"]
 # Their pickle is a name.
 _NAMED = (types.FunctionType, types.BuiltinFunctionType, type)
 _CANCELLED = object()
+# How long workers may take that were told to end, in seconds.
+_KILL_GRACE = 5
 # Those that are to finish what they were given before the interpreter exits.
 _pools = weakref.WeakSet()
 _interpreter_exits = False
@@ -91,7 +93,7 @@ class ProcessPoolExecutor(concurrent.futures.Executor):
                 raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             if self._pool is None:
                 self._start()
-            future = _Future(self._pool)
+            future = Future(self._pool)
             if fn is not self._function:
                 self._function, self._pickled = None, None
                 if not future._try(self._pickle, fn):
@@ -157,17 +159,24 @@ class ProcessPoolExecutor(concurrent.futures.Executor):
             pool.join()
 
     def terminate_workers(self):
-        """Ends the workers by SIGKILL: what runs fails, what waits is cancelled."""
+        """Ends the workers by SIGTERM: what runs fails, what waits is cancelled.
+
+        A worker that is still there some seconds later is killed.
+        """
         self.shutdown(wait=False, cancel_futures=True)
         if self._pool is not None:
             self._pool.terminate()
 
-    kill_workers = terminate_workers
+    def kill_workers(self):
+        """Ends the workers by SIGKILL: what runs fails, what waits is cancelled."""
+        self.shutdown(wait=False, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.kill()
 
     def __exit__(self, exc_type, exc_value, exc_traceback):
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
             # The workers have not heard of it, and the calls may take for ever.
-            self.terminate_workers()
+            self.kill_workers()
         return super().__exit__(exc_type, exc_value, exc_traceback)
 
     def _start(self):
@@ -175,19 +184,24 @@ class ProcessPoolExecutor(concurrent.futures.Executor):
         if initializer is not None:
             initializer = functools.partial(_initialize, initializer)
         self._pool = _pool.Pool(self._max_workers, initializer, self._initargs,
-                                self._max_tasks_per_child, self._mp_context, daemon=False)
+                                self._max_tasks_per_child, self._mp_context, daemon=False,
+                                kill_grace=_KILL_GRACE)
         _pools.add(self._pool)
         # The pool lives on while there are futures to be done.
         weakref.finalize(self, self._pool.close).atexit = False
 
 
-class _Future(concurrent.futures.Future):
+class Future(concurrent.futures.Future):
     """A call that was given to a pool; its own pool result, too."""
 
     def __init__(self, pool):
         super().__init__()
         self._pool = pool
         self._job = None
+
+    def __repr__(self):
+        text = super().__repr__()
+        return text.replace("state=pending", "state=running") if self.running() else text
 
     def _try(self, call, *args):
         """Whether a call succeeds; what it raises becomes the exception of the future."""
@@ -247,6 +261,8 @@ class _Future(concurrent.futures.Future):
             success, value = False, job_failure(self._job)
         if success:
             return True, value
+        if isinstance(value.__cause__, _tasks.RemoteTraceback):
+            value.__cause__ = _RemoteTraceback(value.__cause__.tb)
         if isinstance(value, _raw.WorkerDiedError):
             value = WorkerDiedError(*value.args)
         elif pool.gobject.get_broken():
@@ -303,7 +319,7 @@ def _finish_pools():
     _interpreter_exits = True
     for pool in list(_pools):
         if util.is_interrupted():
-            pool.terminate()
+            pool.kill()
         else:
             pool.close()
         pool.join()

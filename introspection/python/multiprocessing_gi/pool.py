@@ -129,8 +129,7 @@ class Pool:
     signals and properties.
 
     Long arrays that come as arguments or results lie in shared memory, which is used again when
-    they go. A child of fork() has no copy of that: it sees what its parent writes there, and the
-    other way round, so who forks with such an array copies it first.
+    they go. A process that forks copies those that it has, once.
 
     Of the keywords, times are in seconds and memory is in bytes:
 
@@ -140,7 +139,8 @@ class Pool:
         further one.
     task_timeout: how long an attempt may take; TimeoutError then.
     cancel_grace, kill_grace: how long a task that was cancelled, or takes too long, may go
-        on before its worker gets SIGTERM (0.1), and how long after that SIGKILL (1).
+        on before its worker gets SIGTERM (0.1), and how long after that SIGKILL (1), as
+        with terminate().
     min_workers, idle_timeout: so many workers stay, others leave when they were not needed
         for so long, and come back when they are.
     max_worker_age, max_worker_memory: a worker that is older, or uses more, is replaced
@@ -400,8 +400,17 @@ class Pool:
                              name="PoolCloserThread", daemon=True).start()
 
     def terminate(self):
-        """Drops what is queued and kills the workers; open results are cancelled."""
+        """Drops what is queued and ends the workers by SIGTERM; open results are cancelled.
+
+        A worker that is still there kill_grace seconds later is killed.
+        """
         self._state = TERMINATE
+        self._terminate()
+
+    def kill(self):
+        """As terminate(), but by SIGKILL."""
+        self._state = TERMINATE
+        self._gobject.kill()
         self._terminate()
 
     def join(self):
