@@ -394,19 +394,18 @@ class TestLongTasks(unittest.TestCase):
 
     def test_closed_before_all_was_sent(self):
         """All of the input runs, whoever reads it, and little of it is under way at a time."""
-        data, n = b"c" * LONG, 300
-        for kind in list, iter:
-            for fetches in False, True:
-                with self.subTest(kind=kind, fetches=fetches), mp.Pool(2) as pool:
-                    iterator, most, got = pool.imap(len, kind([data] * n)), 0, []
-                    pool.close()
-                    while iterator.gobject.get_n_done() < n:
-                        most = max(most, memory_in_files())
-                        if fetches:
-                            got.extend(itertools.islice(iterator, 1))
-                    pool.join()
-                    self.assertEqual(got + list(iterator), [LONG] * n)
-                    self.assertLess(most, 64 * LONG)
+        data, n = b"c" * LONG, 150
+        for kind, fetches in (list, False), (iter, False), (iter, True):
+            with self.subTest(kind=kind, fetches=fetches), mp.Pool(2) as pool:
+                iterator, most, got = pool.imap(len, kind([data] * n)), 0, []
+                pool.close()
+                while iterator.gobject.get_n_done() < n:
+                    most = max(most, memory_in_files())
+                    if fetches:
+                        got.extend(itertools.islice(iterator, 1))
+                pool.join()
+                self.assertEqual(got + list(iterator), [LONG] * n)
+                self.assertLess(most, 48 * LONG)
 
     def test_closed_behind_a_slow_task(self):
         """What comes after a task that takes long runs, though no result can be fetched."""
