@@ -188,7 +188,9 @@ mp_context_get_cpus (MpContext *self, gsize *n_cpus)
  * is %MP_ERROR_LIMIT of [method@Mp.Process.start], and the text names it.
  *
  * What happens to a process that wants more is told at [enum@Mp.Limit]; whether
- * that has happened, [property@Mp.Process:limit-hit] tells.
+ * that has happened, [property@Mp.Process:limit-hit] tells. No limit is one of a
+ * cgroup: each is for one process, not for those that it starts in turn, unless
+ * [enum@Mp.Limit] says so.
  *
  * Since: 0.1
  */

@@ -16,6 +16,24 @@ function roundTrip(value, type) {
 }
 
 await run({
+  'each asynchronous method gives a promise'() {
+    // By name: only then are they looked up.
+    const owners = Object.keys(Mp).map(name => Mp[name])
+      .filter(value => typeof value === 'function' && value.prototype)
+      .flatMap(type => [type, type.prototype]);
+    let n = 0;
+
+    for (const owner of owners) {
+      for (const name of Object.getOwnPropertyNames(owner)) {
+        if (!name.endsWith('_async') || name.startsWith('_'))
+          continue;
+        check(Object.hasOwn(owner, `_original_${name}`), `a promise for ${name}`);
+        n++;
+      }
+    }
+    check(n > 20, `${n} of them`);
+  },
+
   'each value has its type, and comes back'() {
     for (const [value, type] of [
       [null, 'g'], [true, 'b'], [5, 'x'], [-(2 ** 53 - 1), 'x'], [2.5, 'd'], [2 ** 60, 'd'],

@@ -105,6 +105,17 @@ class TestNames(unittest.TestCase):
         self.assertIs(mp.current_process, process.current_process)
 
 
+class TestImport(unittest.TestCase):
+    """What may be missing."""
+
+    def test_without_pygobject(self):
+        # -S: without the directories of packages, where it is.
+        done = subprocess.run([sys.executable, '-S', '-c', 'import multiprocessing_gi'],
+                              stderr=subprocess.PIPE, text=True, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r'ImportError: .*python3-gi.*does not have')
+
+
 class TestDummy(unittest.TestCase):
     """Threads in the place of processes."""
 

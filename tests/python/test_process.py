@@ -181,6 +181,19 @@ class TestProcess(unittest.TestCase):
                 self.assertEqual((stdin, cwd, children), ('', os.getcwd(), 0))
                 self.assertEqual(thread, 'MainThread')
 
+    def test_memory_of_its_own(self):
+        own = {}
+        for method in METHODS:
+            q = mp.SimpleQueue()
+            process = mp.get_context(method).Process(target=tasks.tell_and_wait, args=(q,))
+            process.start()
+            q.get()
+            own[method] = process.gobject.measure_memory()[-1]
+            process.kill()
+            process.join()
+        self.assertGreater(own['forkserver'], 0)
+        self.assertLess(2 * own['forkserver'], own['spawn'])
+
     def test_exit_codes(self):
         cases = (
             (tasks.nothing, (), 0),

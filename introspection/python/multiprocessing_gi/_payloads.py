@@ -22,9 +22,9 @@ _AHEAD_BYTES = 8 << 20
 # What is pickled whole, wherever it is: its bytes go beside the pickle if they are long.
 _WHOLE = frozenset((bytes, bytearray, array, pickle.PickleBuffer))
 # Of these there is nothing long that is not in the pickle.
-_SHORT = frozenset((int, float, bool, str, type(None)))
+SHORT = frozenset((int, float, bool, str, type(None)))
 # In none of these is there another object.
-_FLAT = _WHOLE | _SHORT
+_FLAT = _WHOLE | SHORT
 
 
 class _Beside:
@@ -118,7 +118,7 @@ def dump_payloads(objs):
     """The payloads of tasks: those that may be long are pickled one by one, as they are sent."""
     kinds = set(map(type, objs))
     if kinds.isdisjoint(_WHOLE) and kinds.isdisjoint((list, tuple)) and \
-            ("numpy" not in _modules or kinds <= _SHORT):
+            ("numpy" not in _modules or kinds <= SHORT):
         return dump_all(objs)
     return map(dump_result, objs)
 

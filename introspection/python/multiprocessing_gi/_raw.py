@@ -7,9 +7,13 @@ Everything else in the package takes ``Mp``, ``Gio`` and ``GLib`` from here.
 
 import sys
 
-import gi
+try:
+    from gi import require_version
+except ImportError as error:
+    raise ImportError(f"multiprocessing_gi needs PyGObject (the package python3-gi), which "
+                      f"{sys.executable} does not have") from error
 
-gi.require_version("Mp", "1")
+require_version("Mp", "1")
 
 from gi.repository import Gio, GLib, GObject  # noqa: E402
 from gi.module import get_introspection_module  # noqa: E402
