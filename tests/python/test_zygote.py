@@ -90,6 +90,44 @@ class ZygoteTest(unittest.TestCase):
         pids = [self.report(context)[0] for _ in range(20)]
         self.assertEqual(len(set(pids)), len(pids))
 
+    def test_fork_beside_a_thread(self):
+        """A child of the zygote that forks while it has threads leaves them behind."""
+        self.write("beside", """
+            import os, threading
+
+            def fork(path):
+                wait = threading.Event()
+                threading.Thread(target=wait.wait, daemon=True).start()
+                pid = os.fork()
+                if pid == 0:
+                    with open(path, "w") as file:
+                        print(threading.active_count(), file=file)
+                    os._exit(0)
+                os.waitpid(pid, 0)
+                wait.set()
+        """)
+        path = os.path.join(self.directory, "threads")
+        self.assertEqual(self.run_task(self.context(), "beside:fork", GLib.Variant("s", path)), 0)
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "1\n")
+
+    def test_preload_registers(self):
+        """What the zygote registered for its own end is not done at the end of a child."""
+        self.write("registers", """
+            import atexit, os
+            from multiprocessing_gi import util
+
+            def leave(name):
+                open(os.path.join(os.path.dirname(__file__), name), "w").close()
+
+            atexit.register(leave, "exit")
+            util.Finalize(None, leave, ("finalizer",), exitpriority=1)
+        """)
+        context = self.context(["registers"])
+        self.assertEqual(self.run_task(context, "registers:leave", GLib.Variant("s", "task")), 0)
+        self.assertLessEqual({"task"}, set(os.listdir(self.directory)))
+        self.assertFalse({"exit", "finalizer"} & set(os.listdir(self.directory)))
+
     def test_preload_leaves_a_thread(self):
         """The zygote starts again without the culprit, and says which it was."""
         self.write("culprit", """

@@ -7,13 +7,14 @@ import os
 import struct
 import traceback
 import types
+from pickle import dumps as dumps_plain
 
 from . import _child, _gvariant, _raw, _tasks, context, process, util
 from ._buffers import Parts
-from ._payloads import dump_result
+from ._payloads import SHORT, dump_result
 from ._primitives import ACCELERATED, Worker
 from ._raw import GLib, Mp
-from ._serialize import GVARIANT, PICKLE, decode, dumps, inheriting, loads
+from ._serialize import GVARIANT, PICKLE, PROTOCOL, decode, dumps, inheriting, loads
 from ._tasks import FLAG_CHUNK, FLAG_LONG, FLAG_STAR, PYTHON_DOMAIN
 
 __all__ = ["main"]
@@ -207,7 +208,9 @@ def _work(worker):
             else:
                 value = apply(function, loads(record[size:]) if kind == _PLAIN and
                               len(record) < _COPY_LIMIT else _load(worker, record, size))
-                data, codec = _dump_result(value, record), PICKLE
+                # Nothing but the pickle comes out of these.
+                data, codec = (dumps_plain(value, PROTOCOL) if type(value) in SHORT
+                               else _dump_result(value, record)), PICKLE
         except BaseException as error:
             carried = _carried_of(record)
             value = record = data = None

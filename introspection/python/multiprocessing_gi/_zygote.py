@@ -19,6 +19,7 @@ import select
 import signal
 import struct
 import sys
+import threading
 import time
 import traceback
 
@@ -55,6 +56,24 @@ def _count_threads():
 
 def _warn(text):
     print(f"multiprocessing_gi: {text}", file=sys.stderr, flush=True)
+
+
+# What the module threading does in each forked child is for locks that other threads had, and
+# for threads that are not there any more. Where there never was another one it changes nothing,
+# but is a part of Python's code that a child would not have to copy otherwise.
+
+_after_fork = getattr(threading, "_after_fork", None)
+_whole_code = getattr(_after_fork, "__code__", None)
+
+
+def _nothing():
+    pass
+
+
+def _need_after_fork(needed):
+    """Whether threading is to do anything in the children that are forked from now on."""
+    if getattr(_whole_code, "co_freevars", None) == ():
+        _after_fork.__code__ = _whole_code if needed else _nothing.__code__
 
 
 # The life of a forked child.
@@ -416,6 +435,8 @@ class Zygote:
         """The new child, in the zygote; does not return in the child."""
         # A thread that something left behind makes the forked copy unreliable.
         afresh = _count_threads() > 1
+        if afresh:
+            _need_after_fork(True)
         pid, link, more = fork_child(self.child_name)
         if pid == 0:
             code = 1
@@ -437,6 +458,7 @@ class Zygote:
         The descriptors of the zygote are closed without their objects, which live as long as
         this process does.
         """
+        _need_after_fork(True)
         if not has_start:
             _rehearse()
         (task, codec, data, preparation), body_fd, user_fds = take_up(link_fd)
@@ -543,15 +565,17 @@ def main():
     preloader.preload(["multiprocessing_gi._child", "multiprocessing_gi._worker",
                        "gi.repository.Mp", *body.argv])
     os.close(body_fd)
-    from . import _child
+    from . import _child, util
     if body.preparation is not None:
         _child.finish_zygote(body.preparation)
     zygote.run_task = _child.run
+    util.forget_ahead()
     _rehearse_worker()
     _flush()
     gc.collect()
     # What is mapped here is written into the page tables of each child.
     libc.malloc_trim(0)
+    _need_after_fork(threading.active_count() > 1)
     gc.freeze()
     zygote.run()
 

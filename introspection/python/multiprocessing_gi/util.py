@@ -232,26 +232,46 @@ def forget_parent():
 
     Then runs what was registered for this moment.
     """
+    global _forgotten
+    if not _forgotten:
+        _forget_registered()
+    _forgotten = False
+    if _has_after_forkers:
+        _run_after_forkers()
+
+
+# Whether a child that is forked now has nothing to forget.
+_forgotten = False
+
+
+def forget_ahead():
+    """What the children of this process would have to forget, it forgets: it never needs it."""
+    global _forgotten
+    _forget_registered()
+    _forgotten = True
+
+
+def _forget_registered():
     global _exiting
     _exiting = False
     Finalize._registry.clear()
     atexit._clear()
     atexit.register(exit_function)
-    _run_after_forkers()
 
 
 _after_fork = weakref.WeakValueDictionary()
 _after_fork_counter = itertools.count()
+_has_after_forkers = False
 
 
 def register_after_fork(obj, func):
     """Has func(obj) called in every child that is forked while obj exists."""
+    global _has_after_forkers
+    _has_after_forkers = True
     _after_fork[next(_after_fork_counter), id(obj), func] = obj
 
 
 def _run_after_forkers():
-    if not _after_fork:
-        return
     for (_, _, func), obj in sorted(_after_fork.items(), key=lambda item: item[0][:2]):
         try:
             func(obj)
