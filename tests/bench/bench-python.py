@@ -467,8 +467,8 @@ def process_start(module, number):
 
 
 def process_start_big(module, number):
-    """A process from a parent of 512 MiB, start method forkserver."""
-    ballast = bytearray(b'\1') * (512 << 20)
+    """A process from a parent of 1 GiB, start method forkserver."""
+    ballast = bytearray(b'\1') * (1 << 30)
     value = process_life(module.get_context('forkserver'), number)
     del ballast
     return value
@@ -481,8 +481,8 @@ def process_start_fork(module, number):
 
 
 def process_start_fork_big(module, number):
-    """A process from a parent of 512 MiB; the peer forks."""
-    ballast = bytearray(b'\1') * (512 << 20)
+    """A process from a parent of 1 GiB; the peer forks."""
+    ballast = bytearray(b'\1') * (1 << 30)
     value = process_start_fork(module, number)
     del ballast
     return value
@@ -649,11 +649,11 @@ BENCHES = (
     (pipe_array_warm, 'Python Pipe, array of 256 MiB, warm', 'ms', 256, 64, STDLIB, 8.0),
     (process_start, 'Python Process start+join, small parent', 'ms', 20, 5,
      STDLIB + ' forkserver', 6.0),
-    (process_start_big, 'Python Process start+join, 512 MiB parent', 'ms', 20, 5,
+    (process_start_big, 'Python Process start+join, 1 GiB parent', 'ms', 20, 5,
      STDLIB + ' forkserver', 4.0),
     (process_start_fork, 'Python Process start+join, small parent', 'ms', 20, 5,
      STDLIB + ' fork', None),
-    (process_start_fork_big, 'Python Process start+join, 512 MiB parent', 'ms', 20, 5,
+    (process_start_fork_big, 'Python Process start+join, 1 GiB parent', 'ms', 20, 5,
      STDLIB + ' fork', None),
 )
 

@@ -3,7 +3,12 @@
 
 #include "pool-tasks.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "../../libmp/base/mp-micro-lock-private.h"
+#include "../../libmp/pool/mp-pool-private.h"
+#include "../../libmp/process/mp-pump-private.h"
 
 /* The life of a job: its state, its end, and who is told. */
 
@@ -519,6 +524,60 @@ test_flood (void)
   pool_close (pool);
 }
 
+/* In a forked child, once it may: whether the job stays as it is, whoever looks for its result. */
+G_NORETURN static void
+look_in_child (MpJob *job, int start_fd)
+{
+  MpJobCore *core = mp_job_get_core (job);
+  char byte;
+
+  g_assert_cmpint (read (start_fd, &byte, 1), ==, 1);
+  for (int i = 0; i < 1000; i++)
+    mp_job_core_look_for_result (core);
+  _exit (core->unfinished ? 0 : 1);
+}
+
+static void
+test_look_for_result (void)
+{
+  MpPool *pool = pool_new (1);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (PoolGate) gate = pool_gate_new ();
+  g_autoptr (MpJob) job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, &error);
+  MpJobCore *core = mp_job_get_core (job);
+  int status, start[2];
+  pid_t pid;
+
+  g_test_summary ("Who waits for one task takes its result himself; a forked child does not.");
+  g_assert_no_error (error);
+  pool_gate_wait (gate, 1);
+  g_assert_cmpint (pipe (start), ==, 0);
+  pid = fork ();
+  if (pid == 0)
+    look_in_child (job, start[0]);
+  g_assert_cmpint (pid, >, 0);
+
+  /* Nobody else takes results now. */
+  mp_pump_park ();
+  pool_gate_open (gate);
+  while (mp_ring_get_length (core->pool->results) == 0)
+    g_thread_yield ();
+  g_assert_cmpint (write (start[1], "x", 1), ==, 1);
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_cmpint (status, ==, 0);
+  g_assert_cmpuint (mp_ring_get_length (core->pool->results), ==, 1);
+  g_assert_false (mp_job_get_finished (job));
+  /* Where there is one processor, nobody looks. Elsewhere it is not done each time. */
+  while (mp_micro_lock_may_spin () && !mp_job_get_finished (job))
+    mp_job_core_look_for_result (core);
+  mp_pump_unpark ();
+  g_assert_true (mp_job_wait (job, -1, NULL, &error));
+  g_assert_no_error (error);
+  close (start[0]);
+  close (start[1]);
+  pool_close (pool);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -537,5 +596,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/job/kept-and-dropped", test_kept_and_dropped);
   g_test_add_func ("/mp/job/context", test_context);
   g_test_add_func ("/mp/job/flood", test_flood);
+  g_test_add_func ("/mp/job/look-for-result", test_look_for_result);
   return g_test_run ();
 }
