@@ -169,11 +169,16 @@ mp_list_item_clear (MpListItem *self)
 guint64
 mp_list_item_get_capacity (const MpListItem *self)
 {
-  /* One byte more than there are, rounded up: what the standard ShareableList has,
-   * but for counting bytes. */
-  if (self->type == MP_LIST_ITEM_STRING || self->type == MP_LIST_ITEM_BYTES)
-    return 8 * (self->length / 8 + 1);
-  return MIN_CAPACITY;
+  guint64 n_characters = self->length;
+
+  if (self->type != MP_LIST_ITEM_STRING && self->type != MP_LIST_ITEM_BYTES)
+    return MIN_CAPACITY;
+  if (self->type == MP_LIST_ITEM_STRING)
+    for (guint64 i = 0; i < self->length; i++)
+      n_characters -= (self->data[i] & 0xc0) == 0x80;
+  /* One more than there are, rounded up, as the standard ShareableList has it; but the
+   * text, whose characters may be of several bytes, has to fit. */
+  return MAX (8 * (n_characters / 8 + 1), (self->length + 7) / 8 * 8);
 }
 
 static GVariant *

@@ -33,9 +33,10 @@
  * its UTF-8. Variants in variants are unpacked.
  *
  * Each item has the room of the value with which the list was made: 8 bytes for
- * numbers, booleans and nothing; for texts and bytes their length in bytes, and at
- * least one more, up to a multiple of eight. Any value that fits can replace it,
- * also of another type.
+ * numbers, booleans and nothing; for bytes as many as there are, and at least one
+ * more, up to a multiple of eight; for texts the same of their characters, or the
+ * bytes of these if that is more. Any value that fits can replace it, also of
+ * another type.
  *
  * The list lies in [class@Mp.SharedMemory], which also gives it a name if it has
  * one, and travels as a [iface@Mp.Shareable]. It takes twice the room of its items.

@@ -4,7 +4,9 @@
 
 import array
 import gc
+import itertools
 import os
+import pickle
 import resource
 import signal
 import threading
@@ -31,6 +33,16 @@ def echo(*args, **kwds):
 def is_same(one, other):
     """Whether they are one object."""
     return one is other
+
+
+def is_inside(one, other):
+    """Whether one of them is what the other one has as its first."""
+    return one is other[0] if type(other) in (list, dict) else one[0] is other
+
+
+def as_buffer(data):
+    """A PickleBuffer of its argument."""
+    return pickle.PickleBuffer(data)
 
 
 def pair(data):
@@ -77,6 +89,11 @@ def fork_and_write(numbers):
         os._exit(0)
     os.waitpid(pid, 0)
     return numbers.sum()
+
+
+def read_or_measure(item):
+    """A byte from a descriptor, or the length of anything else."""
+    return os.read(item, 1) if isinstance(item, int) else len(item)
 
 
 def fail(data):
@@ -229,6 +246,40 @@ class TestLongTasks(unittest.TestCase):
                 one, other = self.pool.apply(pair, (data,))
                 self.assertIs(one, other)
 
+    def test_same_object_elsewhere(self):
+        """So it is where the object is one of several in a call, and in another one of these."""
+        for data in (b"b" * LONG, bytearray(LONG), array.array("d", bytes(LONG)),
+                     numpy.zeros(LONG // 8)):
+            with self.subTest(kind=type(data)):
+                self.assertTrue(self.pool.apply(is_same, (data,), {"other": data}))
+                self.assertTrue(self.pool.apply(is_inside, (data, [data])))
+                self.assertTrue(self.pool.apply(is_inside, ([data], data)))
+                self.assertTrue(self.pool.apply(is_inside, (data,), {"other": {0: data}}))
+                self.assertEqual(self.pool.starmap(is_inside, [(data, [data])] * 2), [True] * 2)
+                for value in ([data, {0: data}], ({0: data}, 1, data)):
+                    got = self.pool.apply(echo, (value,))
+                    self.assertTrue(is_inside(*got[:2]) if type(value) is list
+                                    else is_inside(got[0], got[2]))
+        value = [bytearray(LONG), None, "last"]
+        value[1] = value
+        got = self.pool.apply(echo, (value,))
+        self.assertTrue(got[1] is got)
+        self.assertEqual([got[0], got[2]], [value[0], value[2]])
+
+    def test_pickle_buffers(self):
+        """A PickleBuffer arrives as what it is in a pickle."""
+        for length in 10, LONG:
+            for data in b"p" * length, bytearray(b"p" * length):
+                with self.subTest(length=length, kind=type(data)):
+                    buffer = pickle.PickleBuffer(data)
+                    for got in (self.pool.apply(echo, (buffer,)),
+                                *self.pool.map(echo, [buffer] * 2, chunksize=1),
+                                *self.pool.map(echo, [buffer] * 2, chunksize=2),
+                                self.pool.apply(echo, (1, buffer))[0][1]):
+                        self.assertEqual(got, data)
+                        self.assertIs(type(got), type(data))
+                    self.assertEqual(self.pool.apply(as_buffer, (data,)), data)
+
     def test_kinds(self):
         items = [b"x" * LONG, bytearray(b"y" * LONG), "z" * LONG, [b"a" * LONG, 1, b""],
                  list(range(LONG // 8)), (bytearray(b"q" * 32768), b"q" * 32767),
@@ -340,6 +391,37 @@ class TestLongTasks(unittest.TestCase):
         kept = self.pool.map(echo, items, chunksize=1)
         self.assertEqual(list(map(len, kept)), [LONG] * len(items))
         self.assertLess(count_faults() - before, 128 * len(items))
+
+    def test_closed_before_all_was_sent(self):
+        """All of the input runs, whoever reads it, and little of it is under way at a time."""
+        data, n = b"c" * LONG, 150
+        for kind, fetches in (list, False), (iter, False), (iter, True):
+            with self.subTest(kind=kind, fetches=fetches), mp.Pool(2) as pool:
+                iterator, most, got = pool.imap(len, kind([data] * n)), 0, []
+                pool.close()
+                while iterator.gobject.get_n_done() < n:
+                    most = max(most, memory_in_files())
+                    if fetches:
+                        got.extend(itertools.islice(iterator, 1))
+                pool.join()
+                self.assertEqual(got + list(iterator), [LONG] * n)
+                self.assertLess(most, 48 * LONG)
+
+    def test_closed_behind_a_slow_task(self):
+        """What comes after a task that takes long runs, though no result can be fetched."""
+        reader, writer = os.pipe()
+        try:
+            with mp.get_context("fork").Pool(2) as pool:
+                iterator = pool.imap(read_or_measure, [reader] + [b"s" * LONG] * 100)
+                pool.close()
+                while iterator.gobject.get_n_done() < 100:
+                    self.assertLess(memory_in_files(), 64 * LONG)
+                os.write(writer, b"!")
+                pool.join()
+                self.assertEqual(list(iterator), [b"!"] + [LONG] * 100)
+        finally:
+            os.close(reader)
+            os.close(writer)
 
     def test_terminated(self):
         results = [self.pool.apply_async(echo, (b"t" * LONG,)) for _ in range(50)]

@@ -169,6 +169,10 @@ class TestShareableList(unittest.TestCase):
             self.assertEqual(list(shared), self.ITEMS)
             self.assertEqual(len(shared), 7)
             self.assertEqual(shared.format, '8s8sdqxxxxxx?xxxxxxxx?q')
+            texts = module.ShareableList(['', 'encodés', 'encoded ', '12345678é'])
+            self.addCleanup(texts.shm.unlink)
+            self.assertEqual(texts.format, '8s8s16s16s')
+            self.assertEqual(list(texts), ['', 'encodés', 'encoded ', '12345678é'])
             shared[3] = 42
             shared[4] = 'some'
             shared[-2] = False

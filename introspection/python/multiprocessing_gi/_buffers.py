@@ -39,9 +39,18 @@ def size_of(data):
 
 
 def pack_bytes(obj):
-    """The pickle of bytes or of a bytearray, around the bytes themselves."""
-    return Parts([_BYTES_HEADER[type(obj)] + len(obj).to_bytes(8, "little"), obj, _BYTES_END],
+    """The pickle of bytes, a bytearray or a PickleBuffer, around the bytes themselves."""
+    kind = type(obj)
+    if kind is pickle.PickleBuffer:
+        obj = obj.raw()
+        kind = kind_of(obj)
+    return Parts([_BYTES_HEADER[kind] + len(obj).to_bytes(8, "little"), obj, _BYTES_END],
                  PICKLE)
+
+
+def kind_of(view):
+    """What a PickleBuffer with this view arrives as."""
+    return bytes if view.readonly else bytearray
 
 
 class Collector:

@@ -17,6 +17,9 @@ __all__ = ["IMapIterator", "IMapUnorderedIterator", "Feeder"]
 
 # How many tasks are handed over with one call where the input cannot block.
 BATCH = 128
+# How long the thread that reads waits at first, and at most, before it looks again how many tasks
+# are done, in seconds.
+_SHORT_PAUSE, _LONG_PAUSE = 0.001, 0.05
 # Inputs whose iterator neither runs foreign code nor waits for anything.
 _INSTANT = (list, tuple, range, str, bytes, set, frozenset, dict, collections.deque)
 
@@ -133,9 +136,10 @@ class Feeder:
     """The input side of an imap(): reads the iterable and pushes tasks, within a limit.
 
     Where reading the input cannot block, whoever fetches results reads it, in batches;
-    otherwise a thread does, item by item. When the pool is closed the limit is lifted,
-    because then all of the input has to run; when nobody can fetch results any more
-    they are dropped, and the limit is one on unfinished tasks.
+    otherwise a thread does, item by item. When the pool is closed all of the input has to run,
+    whether or not somebody fetches results: then the limit is one on long tasks that are
+    unfinished. When nobody can fetch results any more they are dropped, and the limit is one
+    on unfinished tasks.
     """
 
     def __init__(self, job, iterable, chunksize, ordered, limit, busy=2):
@@ -155,7 +159,7 @@ class Feeder:
         self._ended = False        # all of the input was read
         self._unlimited = False
         self._abandoned = False
-        self._instant = isinstance(iterable, _INSTANT)
+        self._instant = isinstance(iterable, _INSTANT)  # and there is no thread yet
         try:
             self._iterator = iter(iterable)
         except Exception as error:
@@ -233,10 +237,10 @@ class Feeder:
 
     def _room(self):
         if self._unlimited:
-            return BATCH
+            self._long_ones.forget_all_but(self.job.get_n_total() - self.job.get_n_done())
         if self._long_ones.are_enough():
             return 0
-        return self._limit - self._outstanding
+        return BATCH if self._unlimited else self._limit - self._outstanding
 
     def _read_instantly(self):
         """Reads as much of an input that cannot block as the limit allows."""
@@ -258,6 +262,7 @@ class Feeder:
                 self._end()
 
     def _start_thread(self):
+        self._instant = False
         threading.Thread(target=self._read_in_thread, name="PoolFeederThread",
                          daemon=True).start()
 
@@ -279,6 +284,7 @@ class Feeder:
 
     def _wait_for_room(self):
         """Waits until the thread may read on; False when the pool has ended."""
+        pause = _SHORT_PAUSE
         while True:
             with self._condition:
                 if self._abandoned:
@@ -290,7 +296,9 @@ class Feeder:
                 if self.job.get_finished():
                     return False
                 if not self._abandoned:
-                    self._condition.wait(1)
+                    # Nobody tells that a task is done whose result is not fetched.
+                    self._condition.wait(pause if self._unlimited else 1)
+                    pause = min(2 * pause, _LONG_PAUSE)
                     continue
             self.job.wait_result(SLICE_US)
 
@@ -301,8 +309,10 @@ class Feeder:
         with self._condition:
             self._unlimited = True
             self._condition.notify_all()
-            if self._instant and not self._abandoned:
+            if self._instant:
                 self._read_instantly()
+                if not self._ended:
+                    self._start_thread()
 
     def has_ended(self):
         """Whether all of the input was read."""
@@ -341,7 +351,7 @@ class Feeder:
                 self._outstanding, self._next, self._ended = 0, self._position, True
             if out:
                 self._condition.notify_all()
-                if self._instant and not self._abandoned:
+                if self._instant:
                     self._read_instantly()
             return out
 

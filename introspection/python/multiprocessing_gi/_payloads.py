@@ -10,9 +10,9 @@ from array import array
 from sys import modules as _modules
 
 from . import _tasks
-from ._buffers import LIMIT, PICKLE, Parts
+from ._buffers import LIMIT, PICKLE, Parts, kind_of
 from ._primitives import push_parts
-from ._serialize import dump_all, dump_item, dumps_beside
+from ._serialize import FromPickler, dump_all, dump_item, dumps_beside
 
 # How many bytes are sent at once, unless one payload is longer: they are copied.
 _BATCH_BYTES = 4 << 20
@@ -20,22 +20,51 @@ _BATCH_BYTES = 4 << 20
 # need memory that has to be cleared first.
 _AHEAD_BYTES = 8 << 20
 # What is pickled whole, wherever it is: its bytes go beside the pickle if they are long.
-_WHOLE = frozenset((bytes, bytearray, array))
+_WHOLE = frozenset((bytes, bytearray, array, pickle.PickleBuffer))
 # Of these there is nothing long that is not in the pickle.
 SHORT = frozenset((int, float, bool, str, type(None)))
+# In none of these is there another object.
+_FLAT = _WHOLE | SHORT
 
 
 class _Beside:
     """Stands for an object of bytes in the pickle, whose bytes go beside it."""
 
     def __init__(self, obj):
-        self._obj = obj
+        self.obj = obj
 
     def __reduce__(self):
-        obj = self._obj
-        if type(obj) is array:
+        obj, kind = self.obj, type(self.obj)
+        if kind is array:
             return _make_array, (obj.typecode, pickle.PickleBuffer(obj))
-        return type(obj), (pickle.PickleBuffer(obj),)
+        if kind is pickle.PickleBuffer:
+            return kind_of(memoryview(obj)), (obj,)
+        return kind, (pickle.PickleBuffer(obj),)
+
+
+class _Known:
+    """Pickled after what stands for objects: to the pickler, these are the objects from then on."""
+
+    def __init__(self, pickler, besides):
+        self._pickler = pickler
+        self._besides = besides
+
+    def __reduce__(self):
+        memo = self._pickler.memo.copy()
+        for key, beside in self._besides.items():
+            memo[key] = memo.pop(id(beside))[0], beside.obj
+        self._pickler.memo = memo
+        return bool, ()
+
+
+class _Last:
+    """A value, and what is pickled before it."""
+
+    def __init__(self, *parts):
+        self._parts = parts
+
+    def __reduce__(self):
+        return _give_last, self._parts
 
 
 def _make_array(typecode, data):
@@ -44,41 +73,45 @@ def _make_array(typecode, data):
     return made
 
 
-def _set_beside(obj):
-    """What is pickled in place of an object, and whether it is another one."""
-    if type(obj) in _WHOLE and memoryview(obj).nbytes >= LIMIT:
-        return _Beside(obj), True
-    return obj, False
+def _give_last(*parts):
+    return parts[-1]
 
 
-def _set_all_beside(objs):
-    """The same for the objects in a list or tuple."""
-    if _WHOLE.isdisjoint(map(type, objs)):
-        return objs, False
+def _dump_known(value, besides, pickler):
+    return _Last(*besides.values(), _Known(pickler, besides), value)
+
+
+def _dump(value, objs, replace):
+    """The payload of a value with these objects in it, which replace() exchanges for others."""
+    kinds = set(map(type, objs))
     # What is there twice is one object at the other end, too.
-    pairs = {id(obj): _set_beside(obj) for obj in objs}
-    return (type(objs)(pairs[id(obj)][0] for obj in objs),
-            any(is_other for _, is_other in pairs.values()))
+    besides = {} if _WHOLE.isdisjoint(kinds) else {
+        id(obj): _Beside(obj) for obj in objs
+        if type(obj) in _WHOLE and memoryview(obj).nbytes >= LIMIT}
+    if not besides:
+        return dump_item(value)
+    if kinds <= _FLAT:
+        return dumps_beside(replace(lambda obj: besides.get(id(obj), obj)))
+    # It may be in the others as well.
+    return dumps_beside(FromPickler(_dump_known, value, besides))
 
 
 def dump_call(args, kwds):
     """The payload of one call."""
-    args, has_long = _set_all_beside(args if type(args) in (tuple, list) else tuple(args))
-    if kwds:
-        values, more = _set_all_beside(tuple(kwds.values()))
-        kwds, has_long = dict(zip(kwds, values)), has_long or more
-    if has_long:
-        return dumps_beside((args, kwds))
-    return dump_item((args, kwds))
+    if type(args) not in (tuple, list):
+        args = tuple(args)
+    return _dump((args, kwds), (*args, *kwds.values()) if kwds else args, lambda other: (
+        type(args)(map(other, args)), {key: other(obj) for key, obj in kwds.items()}))
 
 
 def dump_result(value):
     """What a worker answers with."""
-    if type(value) is list or type(value) is tuple:
-        value, has_long = _set_all_beside(value)
-    else:
-        value, has_long = _set_beside(value) if type(value) is array else (value, False)
-    return dumps_beside(value) if has_long else dump_item(value)
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return _dump(value, value, lambda other: kind(map(other, value)))
+    if kind is array:
+        return _dump(value, (value,), lambda other: other(value))
+    return dump_item(value)
 
 
 def dump_payloads(objs):
@@ -142,6 +175,11 @@ class LongOnes:
         """A task has its result."""
         if self._sizes:
             self._size -= self._sizes.pop(index, 0)
+
+    def forget_all_but(self, n):
+        """So many tasks have no result, the last ones as a rule."""
+        while len(self._sizes) > n:
+            self.forget(next(iter(self._sizes)))
 
     def are_enough(self):
         """Whether no more should be pushed now."""

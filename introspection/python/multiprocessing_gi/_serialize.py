@@ -45,6 +45,10 @@ class _Pickler(pickle.Pickler):
     dispatch_table = copyreg.dispatch_table
 
 
+class FromPickler(functools.partial):
+    """What dumps() pickles is what this gives when called with the pickler."""
+
+
 # How many reducers there were when they were last looked at: none is ever removed.
 _seen = None
 _plain = False
@@ -79,7 +83,7 @@ def dumps(obj, collector=None):
         _look_at_reducers()
     before = _offers
     try:
-        if _plain:
+        if _plain and type(obj) is not FromPickler:
             try:
                 if collector is None:
                     return _pickle_dumps(obj, PROTOCOL)
@@ -90,7 +94,8 @@ def dumps(obj, collector=None):
                 if collector is not None:
                     collector.views.clear()
         buffer = io.BytesIO()
-        _Pickler(buffer, PROTOCOL, buffer_callback=collector).dump(obj)
+        pickler = _Pickler(buffer, PROTOCOL, buffer_callback=collector)
+        pickler.dump(obj(pickler) if type(obj) is FromPickler else obj)
         return buffer.getvalue()
     except BaseException:
         _withdraw_offers(before)
@@ -109,6 +114,8 @@ def dump_item(obj, limit=_buffers.LIMIT):
     # What has buffers nearly always comes from there; to look for them costs time.
     if "numpy" not in _modules and kind not in MAY_BE_LONG:
         return dumps(obj)
+    if kind is pickle.PickleBuffer and memoryview(obj).nbytes >= limit:
+        return _buffers.pack_bytes(obj)
     return dumps_beside(obj, limit)
 
 

@@ -220,8 +220,9 @@ def _to_variant(value):
 class ShareableList:
     """A list of fixed length in shared memory, whose items can be replaced.
 
-    Items are int (of 64 bits), float, bool, str, bytes or None. A str or bytes item has room
-    for as many bytes as the one it was made with, at least one more, up to a multiple of 8.
+    Items are int (of 64 bits), float, bool, str, bytes or None. A bytes item has room
+    for as many as it was made with, at least one more, up to a multiple of 8; a str item for the
+    same number of its characters, and for all of its bytes.
     With a name and no sequence, the list of that name is attached.
     """
 
