@@ -11,6 +11,7 @@ import unittest
 from gi.repository import GLib, Mp
 
 import multiprocessing_gi as mp
+from multiprocessing_gi._primitives import ACCELERATED
 
 import tasks
 
@@ -218,14 +219,11 @@ class TestMany(unittest.TestCase):
             q.put_many([tasks.Unpicklable()])
         self.assertEqual(q.get_many(3), [0, 1, 2])
 
+    @unittest.skipIf(ACCELERATED, "for C it would have to be that long")
     def test_too_long(self):
-        try:
-            pickles = [b'', bytes(2**32)]
-        except MemoryError:
-            self.skipTest('no room for a number with 32 bits')
         q = mp.Queue()
         with self.assertRaisesRegex(OverflowError, 'an item of 4294967296 bytes is too long'):
-            q._try_put_many(pickles)
+            q._try_put_many([b'', range(2**32)])
         self.assertTrue(q.empty())
 
     def test_waiting(self):
