@@ -186,8 +186,10 @@ mp_ring_settle_queued (MpRing *self, const MpRecord *records, gsize n_records)
   for (gsize i = 0; i < n_records; i++)
     {
       /* A consumer may have been faster. */
-      if (records[i].block != NULL)
-        mp_store_change (self->store, records[i].block, MP_BLOCK_QUEUEING, MP_BLOCK_QUEUED);
+      if (records[i].block == NULL)
+        continue;
+      mp_store_change (self->store, records[i].block, MP_BLOCK_QUEUEING, MP_BLOCK_QUEUED);
+      mp_ring_note_long (&self->put_spin, records[i].block->length);
     }
 }
 

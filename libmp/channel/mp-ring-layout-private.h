@@ -516,4 +516,16 @@ gboolean mp_ring_measure (const MpRecord *records, gsize n_records, MpRingNeed *
 
 GSource *mp_ring_source_new_full (MpRing *self, const MpRingNeed *need);
 
+/* One of @length bytes went through a block: who waits for the next one, or for room for it, waits
+ * for somebody who fills or reads as much. */
+static inline void
+mp_ring_note_long (MpSpin *spin, guint64 length)
+{
+  const guint64 bytes_per_us = 8192, most_us = 200;
+  uint32_t more = (uint32_t) MIN (length / bytes_per_us, most_us);
+
+  if (atomic_load_explicit (&spin->more, memory_order_relaxed) != more)
+    atomic_store_explicit (&spin->more, more, memory_order_relaxed);
+}
+
 G_END_DECLS

@@ -249,7 +249,8 @@ mp_pool_core_handle_progress (MpSlot *slot, const guint8 *data, gsize length)
   if (length != sizeof fraction || slot->job == NULL)
     return;
   memcpy (&fraction, data, sizeof fraction);
-  fraction = CLAMP (fraction, 0.0, 1.0);
+  /* Not a number is neither. */
+  fraction = fraction > 0.0 ? MIN (fraction, 1.0) : 0.0;
   slot->job->progress_in_flight += (fraction - slot->progress) * slot->n_items;
   slot->progress = fraction;
   mp_announcer_add_job (slot->job, MP_ANNOUNCE_PROGRESS);

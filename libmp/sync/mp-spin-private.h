@@ -16,6 +16,9 @@ typedef struct
   _Atomic uint32_t left; /* how many still sleep at once */
   _Atomic uint32_t naps; /* how many will the next time that it does not pay */
   _Atomic uint32_t slow; /* how often in a row it took so long that sleeping were better */
+  /* By how many microseconds longer it pays, since those for whom one waits have that much to
+   * do: until it was in vain. Only for mp_spin(). */
+  _Atomic uint32_t more;
   /* Only for mp_spin_yielding(), and set before: how many sleep at least for each
    * microsecond that the processor was away in vain. */
   uint32_t penalty;

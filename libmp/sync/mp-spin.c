@@ -64,7 +64,7 @@ mp_spin (MpSpin *self, MpSpinFunc is_over, gpointer data)
   uint32_t left = atomic_load_explicit (&self->left, memory_order_relaxed);
   uint32_t naps = atomic_load_explicit (&self->naps, memory_order_relaxed);
   uint32_t slow = atomic_load_explicit (&self->slow, memory_order_relaxed);
-  gint64 took;
+  gint64 more = atomic_load_explicit (&self->more, memory_order_relaxed), took;
 
   if (!mp_micro_lock_may_spin ())
     return FALSE;
@@ -73,8 +73,10 @@ mp_spin (MpSpin *self, MpSpinFunc is_over, gpointer data)
       atomic_store_explicit (&self->left, left - 1, memory_order_relaxed);
       return FALSE;
     }
-  took = look_until (slow > 0 ? TRIAL_US : USUAL_US, is_over, data);
-  if (took >= 0 && took <= USUAL_US)
+  took = look_until ((slow > 0 ? TRIAL_US : USUAL_US) + more, is_over, data);
+  if (took < 0 && more > 0)
+    atomic_store_explicit (&self->more, 0, memory_order_relaxed);
+  if (took >= 0 && took <= USUAL_US + more)
     {
       slow = 0;
       naps = naps > 0 ? naps - 1 : 0;

@@ -62,4 +62,13 @@ progress_watch (Progress *self, guint64 number)
   g_assert_cmpint (now - self->since, <, HANG_US);
 }
 
+/* What the command line says, or many for a long run. */
+static inline int
+chaos_count_kills (int argc, char **argv, int usual, int many)
+{
+  if (argc > 1)
+    return (int) g_ascii_strtoll (argv[1], NULL, 10);
+  return g_strcmp0 (g_getenv ("MP_CHAOS"), "full") == 0 ? many : usual;
+}
+
 G_END_DECLS

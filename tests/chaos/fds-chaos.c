@@ -54,7 +54,7 @@ typedef struct
 } Run;
 
 static Ledger *ledger;
-static int n_kills = 300;
+static int n_kills;
 
 static gboolean
 has_fds (guint32 number)
@@ -259,8 +259,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  if (argc > 1)
-    n_kills = (int) g_ascii_strtoll (argv[1], NULL, 10);
+  n_kills = chaos_count_kills (argc, argv, 300, 900);
   g_test_add_func ("/mp/fds/chaos/bounded", test_bounded);
   g_test_add_func ("/mp/fds/chaos/many", test_many);
   return g_test_run ();

@@ -63,7 +63,7 @@ typedef struct
 } Ledger;
 
 static Ledger *ledger;
-static int n_kills = 400;
+static int n_kills;
 
 static guint32
 checksum (const Message *message)
@@ -302,8 +302,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  if (argc > 1)
-    n_kills = (int) g_ascii_strtoll (argv[1], NULL, 10);
+  n_kills = chaos_count_kills (argc, argv, 400, 2000);
   g_test_add_func ("/mp/lease/chaos", test_leases);
   return g_test_run ();
 }

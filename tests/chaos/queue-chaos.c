@@ -74,7 +74,7 @@ typedef struct
 } Ledger;
 
 static Ledger *ledger;
-static int n_kills = 600;
+static int n_kills;
 
 static guint32
 checksum (const guint8 *data, guint32 length)
@@ -544,8 +544,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  if (argc > 1)
-    n_kills = (int) g_ascii_strtoll (argv[1], NULL, 10);
+  n_kills = chaos_count_kills (argc, argv, 600, 6000);
   g_test_add_func ("/mp/queue/chaos/bounded", test_bounded);
   g_test_add_func ("/mp/queue/chaos/unbounded", test_unbounded);
   g_test_add_func ("/mp/queue/chaos/producers", test_producers);

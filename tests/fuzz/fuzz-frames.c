@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * SPDX-FileCopyrightText: 2026 the libmp authors */
 
-/* Connections, while the other end writes whatever it likes into the stream. What is
- * received must be what was written, as frames. */
+/* Connections, while the other end writes whatever it likes into the stream, and into the memory
+ * to which it refers for long messages. What is received must be what was written, as frames. */
 
 #include "fuzz.h"
 
@@ -10,7 +10,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../../libmp/base/mp-clock-private.h"
 #include "../../libmp/channel/mp-frame-private.h"
+#include "../../libmp/channel/mp-ring-private.h"
+#include "../../libmp/channel/mp-store-layout-private.h"
 #include "../../libmp/libmp.h"
 
 #define MAX_OPERATIONS 200
@@ -24,16 +27,42 @@ static GByteArray *stream;
 static gsize taken;
 static gboolean known; /* where in the stream the next frame begins */
 
+/* Of the hostile process, with which long messages do not go through the stream. */
+static MpRing *ring;
+static GUnixFDList *ring_fds;
+static GVariant *ring_handle;
+static guint32 n_put;
+
+static void
+open_ring (void)
+{
+  ring = mp_ring_new (4, 0, NULL);
+  ring_fds = g_unix_fd_list_new ();
+  ring_handle = mp_ring_to_handle (ring, ring_fds, NULL);
+  n_put = 0;
+}
+
+static void
+close_ring (void)
+{
+  g_clear_pointer (&ring, mp_ring_unref);
+  g_clear_object (&ring_fds);
+  g_clear_pointer (&ring_handle, g_variant_unref);
+}
+
 void
 fuzz_setup (void)
 {
+  /* What a process has once for all rings is not lost by the one that needs it first. */
+  open_ring ();
+  close_ring ();
 }
 
 /* --- The hostile process ---------------------------------------------------- */
 
 /* What is not taken by the system was not written. */
 static void
-put (const guint8 *data, gsize length, guint n_fds)
+put_with_fds (const guint8 *data, gsize length, const int *fds, guint n_fds)
 {
   union
   {
@@ -50,14 +79,101 @@ put (const guint8 *data, gsize length, guint n_fds)
       control.header.cmsg_level = SOL_SOCKET;
       control.header.cmsg_type = SCM_RIGHTS;
       control.header.cmsg_len = CMSG_LEN (n_fds * sizeof (int));
-      for (guint i = 0; i < n_fds; i++)
-        memcpy (CMSG_DATA (&control.header) + i * sizeof (int), &other, sizeof (int));
+      memcpy (CMSG_DATA (&control.header), fds, n_fds * sizeof (int));
       message.msg_control = control.bytes;
       message.msg_controllen = CMSG_SPACE (n_fds * sizeof (int));
     }
   n = sendmsg (other, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (n > 0)
     g_byte_array_append (stream, data, (guint) n);
+}
+
+static void
+put (const guint8 *data, gsize length, guint n_fds)
+{
+  const int fds[MAX_FDS] = { other, other, other, other };
+
+  put_with_fds (data, length, fds, n_fds);
+}
+
+/* Short, or so long that it lies in a block. */
+static void
+put_into_ring (FuzzInput *input)
+{
+  static const guint8 zeroes[512 * 1024];
+  const GOutputVector part = { .buffer = zeroes, .size = (gsize) fuzz_u8 (input) * 2000 };
+  const MpRecord record = { .parts = &part,
+                            .n_parts = 1,
+                            .codec = fuzz_choose (input, MP_CODEC_LAST + 1) };
+
+  if (mp_ring_put (ring, &record, 1, 0, MP_DEADLINE_NOW) == MP_RING_DONE)
+    n_put++;
+}
+
+/* Where the ring says what is in it, where its messages are, and where it has its blocks. */
+static void
+scribble (FuzzInput *input)
+{
+  static const goffset bases[] = {
+    0, 64, 128, 4096, MP_STORE_OFFSET, MP_STORE_OFFSET + MP_STORE_HEADER_SIZE
+  };
+  goffset place = bases[fuzz_choose (input, G_N_ELEMENTS (bases))] + 4 * fuzz_u8 (input);
+  guint32 word = fuzz_u8 (input) & 1 ? fuzz_u8 (input) : fuzz_u32 (input);
+  int fd = g_unix_fd_list_peek_fds (ring_fds, NULL)[0];
+
+  /* It grows only when there are blocks. */
+  if (place + 4 <= lseek (fd, 0, SEEK_END) && pwrite (fd, &word, sizeof word, place) < 0)
+    fuzz_fail ("a write failed");
+}
+
+/* A frame that says where the message is; half of them are right. */
+static void
+refer (FuzzInput *input)
+{
+  g_autoptr (GByteArray) frame = g_byte_array_new ();
+  guint8 how = fuzz_u8 (input);
+  guint32 head[2] = { GUINT32_TO_BE ((guint32) MP_FRAME_IN_RING), 0 };
+  guint32 number = GUINT32_TO_BE (n_put - 1);
+  int fds[MAX_FDS], n_fds;
+  const int *all_fds;
+
+  if (ring == NULL)
+    open_ring ();
+  if ((how & 1) != 0)
+    put_into_ring (input);
+  if ((how & 2) != 0)
+    scribble (input);
+  if ((how & 4) != 0)
+    number = GUINT32_TO_BE (n_put + (guint32) (gint8) fuzz_u8 (input));
+  g_byte_array_append (frame, (const guint8 *) head, sizeof head);
+  g_byte_array_append (frame,
+                       g_variant_get_data (ring_handle),
+                       (guint) g_variant_get_size (ring_handle));
+  g_byte_array_append (frame, (const guint8 *) &number, sizeof number);
+  if ((how & 0x48) == 0x48)
+    {
+      guint place = fuzz_u8 (input) % frame->len;
+
+      frame->data[place] = fuzz_u8 (input);
+    }
+  head[1] = GUINT32_TO_BE (frame->len - (guint) sizeof head);
+  if ((how & 0x50) == 0x50)
+    {
+      guint shift = fuzz_u8 (input) % 32;
+
+      head[1] = fuzz_u32 (input) >> shift;
+    }
+  memcpy (frame->data + sizeof head[0], &head[1], sizeof head[1]);
+  all_fds = g_unix_fd_list_peek_fds (ring_fds, &n_fds);
+  n_fds = MIN (n_fds, MAX_FDS);
+  memcpy (fds, all_fds, (gsize) n_fds * sizeof *fds);
+  if ((how & 0x60) == 0x60)
+    {
+      fds[fuzz_choose (input, MAX_FDS)] = other;
+      n_fds = (int) fuzz_choose (input, MAX_FDS + 1);
+    }
+  put_with_fds (frame->data, frame->len, fds, (guint) n_fds);
+  known = FALSE;
 }
 
 static void
@@ -69,6 +185,11 @@ be_hostile (FuzzInput *input)
   const guint8 *bytes;
   gsize length;
 
+  if (n_fds == 2 * MAX_FDS)
+    {
+      refer (input);
+      return;
+    }
   n_fds = n_fds > MAX_FDS ? 0 : n_fds;
   switch (fuzz_choose (input, 5))
     {
@@ -251,12 +372,16 @@ fuzz_run (FuzzInput *input)
   stream = g_byte_array_new ();
   taken = 0;
   known = TRUE;
+  fuzz_may_stall (FUZZ_ANY_MICRO_LOCK, 0);
   fuzz_begin (input, NULL);
   for (guint i = 0; i < MAX_OPERATIONS && fuzz_has_more (input); i++)
     do_something (input);
   fuzz_read_properties (connection);
-  fuzz_end ();
+  fuzz_operation ("dropping everything", 0);
   g_object_unref (connection);
+  close_ring ();
+  fuzz_forget_stalls ();
+  fuzz_end ();
   close (other);
   g_byte_array_unref (stream);
   /* The lowest number that is free. */
