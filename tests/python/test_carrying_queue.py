@@ -3,6 +3,7 @@
 """Python's queue with which descriptors go."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -22,6 +23,25 @@ def n_fds():
     """How many descriptors this process has."""
     gc.collect()
     return len(os.listdir('/proc/self/fd'))
+
+
+@contextlib.contextmanager
+def few_left(n):
+    """This process can have n more descriptors."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n_fds() + 32, before[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open('/dev/null', os.O_RDONLY | os.O_CLOEXEC))
+        for _ in range(n):
+            os.close(taken.pop())
+        yield
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def put_sockets_and_die(queue):
@@ -184,6 +204,25 @@ class TestCarryingQueue(unittest.TestCase):
         with here, self.queue.get(timeout=DEADLINE) as sock:
             sock.sendall(b'!')
             self.assertEqual(here.recv(1), b'!')
+
+    def test_no_number_left_for_the_object(self):
+        """What was taken for nothing is there still, whatever it failed at."""
+        here, there = socket.socketpair()
+        with here, there, mp.Pipe()[0] as connection:
+            for obj in (here, connection, mp.Queue()):
+                for n in range(8):
+                    self.queue.put(obj)
+                    with few_left(n):
+                        try:
+                            got = self.queue.get(timeout=DEADLINE)
+                        except OSError as error:
+                            got = str(error)
+                    if type(got) is str:
+                        self.assertRegex(got, 'too many open|put back.* Too many open')
+                        got = self.queue.get(timeout=DEADLINE)
+                    self.assertIs(type(got), type(obj))
+                    got.close()
+                    self.assertTrue(self.queue.empty())
 
     def test_bounded(self):
         queue = CarryingQueue(1)

@@ -3,6 +3,8 @@
 """Nothing is left of what is over: descriptors, processes, threads, objects."""
 
 import gc
+import os
+import pickle
 import threading
 import unittest
 import weakref
@@ -12,12 +14,19 @@ import multiprocessing_gi as mp
 import tasks
 
 POOLS = 300
+PENDING = 200_000
 
 
 def state():
     """What could leak."""
     gc.collect()
     return tasks.open_fds(), threading.active_count(), len(mp.active_children())
+
+
+def resident():
+    """How many bytes of this process are in memory."""
+    with open('/proc/self/statm', encoding='ascii') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 class Value:
@@ -91,6 +100,17 @@ class TestLeaks(unittest.TestCase):
             q.get()
 
         self.check(work, 300)
+
+    def test_pending_items(self):
+        """What waits in a map takes its pickle and 64 bytes at most."""
+        items = range(10**6, 10**6 + PENDING)
+        length = len(pickle.dumps(items[-1], 5))
+        with mp.Pool(1) as pool:
+            busy = pool.apply_async(tasks.wait_for_ever)
+            before = resident()
+            result = pool.map_async(tasks.square, items, chunksize=1)
+            self.assertLess(resident() - before, PENDING * (64 + length))
+            self.assertFalse(result.ready() or busy.ready())
 
     def test_values(self):
         with mp.Pool(1) as pool:

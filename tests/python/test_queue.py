@@ -218,6 +218,16 @@ class TestMany(unittest.TestCase):
             q.put_many([tasks.Unpicklable()])
         self.assertEqual(q.get_many(3), [0, 1, 2])
 
+    def test_too_long(self):
+        try:
+            pickles = [b'', bytes(2**32)]
+        except MemoryError:
+            self.skipTest('no room for a number with 32 bits')
+        q = mp.Queue()
+        with self.assertRaisesRegex(OverflowError, 'an item of 4294967296 bytes is too long'):
+            q._try_put_many(pickles)
+        self.assertTrue(q.empty())
+
     def test_waiting(self):
         q = mp.Queue(2)
         with self.assertRaises(queue.Empty):

@@ -262,7 +262,9 @@ join_list (PyObject *list, guint32 *lengths, gsize *length)
         return NULL;
       if ((guint64) size > G_MAXUINT32)
         {
-          PyErr_Format (PyExc_OverflowError, "an item of %zd bytes among several", size);
+          PyErr_Format (PyExc_OverflowError,
+                        "an item of %zd bytes is too long to be put with others",
+                        size);
           return NULL;
         }
       lengths[i] = (guint32) size;

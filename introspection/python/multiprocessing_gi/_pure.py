@@ -261,6 +261,9 @@ class Queue(_Object):
 
     def _try_put_many(self, data):
         """Puts all of a list of pickles, or none; False if there is no room."""
+        longest = max(map(len, data))
+        if longest >= 2**32:
+            raise OverflowError(f"an item of {longest} bytes is too long to be put with others")
         lengths = struct.pack(f"={len(data)}I", *map(len, data))
         try:
             return self._gobject.put_packed(b"".join(data), lengths, Mp.Codec.PICKLE, 0, None)

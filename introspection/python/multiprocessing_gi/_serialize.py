@@ -221,6 +221,7 @@ class inheriting:
     def __enter__(self):
         self._before = _passing.incoming
         _passing.incoming = self
+        return self
 
     def __exit__(self, *_exc):
         _passing.incoming = self._before

@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: 2026 the libmp authors
 """Queues between processes, over MpQueue."""
 
+import errno
 import types
 from queue import Empty, Full
 from sys import modules as _modules
@@ -21,6 +22,8 @@ _IN = GLib.IOCondition.IN
 _EMPTY, _CLOSED, _CORRUPT, _HAS_FDS = -1, -2, -3, -5
 # As many messages as are taken at once.
 _MAX_BATCH = 65536
+# How long what was taken in vain waits for room.
+_PUT_BACK_US = 1000000
 
 
 class _QueueBase(_primitives.Queue):
@@ -339,7 +342,8 @@ class CarryingQueue(Queue):
     put it. So locks, values, other queues and the like can be put, too, which otherwise only
     the start of a process passes on. The queue has two descriptors more than others. Some
     hundred items with descriptors can be in it at a time; none of them can be leased, and
-    put_many() puts none.
+    put_many() puts none. An item for whose object there are no descriptors left stays, or is
+    put back, at the end: OSError.
     """
 
     def __init__(self, maxsize=0, *, ctx=None):
@@ -401,8 +405,24 @@ class CarryingQueue(Queue):
             if is_mp_error(error, Mp.Error.EMPTY) or is_mp_error(error, Mp.Error.CLOSED):
                 return False, None
             raise _carried_exception_of(error) from None
-        with inheriting(fd_list.steal_fds()):
-            return True, decode(data.get_data(), codec)
+        with inheriting(fd_list.steal_fds()) as carried:
+            try:
+                return True, decode(data.get_data(), codec)
+            except (GLib.Error, OSError) as error:
+                if not _lacks_room(error):
+                    raise
+                fate = self._put_back(data, codec, carried.get_fd_list())
+                raise OSError(f"the next item {fate}: {_text_of(error)}") from error
+
+    def _put_back(self, data, codec, fd_list):
+        """What has become of it then."""
+        # It counts as another one, and will be done once.
+        self.gobject.task_done()
+        try:
+            self.gobject.put_payload_with_fds(data.get_data(), codec, fd_list, _PUT_BACK_US, None)
+        except GLib.Error as error:
+            return f"is lost, because it could not be put back ({error.message})"
+        return "was put back, at the end of the queue"
 
     def get(self, block=True, timeout=None):
         """Takes the next object; waits for one as that of a Queue does."""
@@ -425,6 +445,17 @@ class CarryingQueue(Queue):
                 found, obj = self._take_carried()
             if found:
                 return [obj]
+
+
+def _lacks_room(error):
+    """Whether there may be room for the same object at another time."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return is_mp_error(error, Mp.Error.LIMIT)
+
+
+def _text_of(error):
+    return error.message if isinstance(error, GLib.Error) else error.strerror
 
 
 def _carried_exception_of(error):
