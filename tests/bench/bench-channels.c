@@ -461,13 +461,30 @@ time_lent (gsize size, guint64 n)
   return lent_times[1] - lent_times[0];
 }
 
+/* So many that what the first ones cost, for which there is no memory yet, matters little. */
+static guint64
+find_lent_number (gsize size)
+{
+  guint64 n = 64;
+  double seconds;
+
+  do
+    {
+      n *= 4;
+      seconds = time_lent (size, n);
+    }
+  while (seconds < seconds_per_try);
+  return (guint64) ((double) n * 16 * seconds_per_try / seconds);
+}
+
 static void
 bench_lent (gsize size)
 {
   double rates[MAX_ROUNDS], others[MAX_ROUNDS] = { 0 };
-  guint64 n = 4 * find_number (&lent_peer, size, 1, 1);
+  guint64 n;
 
   lent_times = mmap (NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  n = find_lent_number (size);
   BENCH_ROUNDS (round, n_rounds)
     {
       rates[round] = (double) n / time_lent (size, n);

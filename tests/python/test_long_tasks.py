@@ -101,6 +101,12 @@ def fail(data):
     raise ValueError(data)
 
 
+def limit_files(length):
+    """Lets this process write files of that length only."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length << 20, hard))
+
+
 def open_all():
     """Leaves no descriptor."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
@@ -487,6 +493,34 @@ class TestLongTasks(unittest.TestCase):
             numbers = numpy.ones(LONG)
             self.assertEqual(executor.submit(add_one, numbers).result().sum(), 2 * LONG)
             self.assertEqual(executor.submit(echo, b"f" * LONG).result(), b"f" * LONG)
+
+    def test_worker_without_room_for_files(self):
+        """What it cannot give back is an error of that task alone."""
+        self.check_without_room(self.pool, lambda: self.pool.map(limit_files, [1] * 8))
+
+    def test_no_room_for_files(self):
+        """So is what cannot be sent; the pool is usable then, and afterwards."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        try:
+            with mp.Pool(2) as pool:
+                self.check_without_room(pool, lambda: limit_files(1))
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+                self.assertEqual(pool.apply(echo, (b"r" * LONG,)), b"r" * LONG)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    def check_without_room(self, pool, limit):
+        """Each task is done, or fails for want of memory."""
+        self.assertEqual(pool.map(abs, range(-9, 0)), list(range(9, 0, -1)))
+        limit()
+        for data in b"l" * LONG, numpy.zeros(LONG // 8), [b"l" * LONG, 1]:
+            results = [pool.apply_async(echo, (data,)) for _ in range(5)]
+            for result in results:
+                try:
+                    self.assertEqual(len(result.get()), len(data))
+                except mp.LimitError as error:
+                    self.assertIn("memory", str(error))
+        self.assertEqual(pool.map(abs, range(-9, 0)), list(range(9, 0, -1)))
 
     def test_worker_without_descriptors(self):
         with mp.Pool(1) as pool:

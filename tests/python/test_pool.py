@@ -652,15 +652,26 @@ class TestLife(unittest.TestCase):
     def test_terminate_by_sigterm(self):
         for method in ('forkserver', 'spawn', 'fork'):
             # One that leaves, and one that does not.
-            for grace, arguments in ((60, ()), (0.1, (True,))):
+            for grace, ignore in ((60, False), (0.1, True)):
                 path = tasks.temporary_file(self)
-                pool = mp.get_context(method).Pool(1, kill_grace=grace)
-                pool.apply_async(tasks.wait_for_sigterm, (path, *arguments))
-                self.assertTrue(tasks.wait_until(lambda path=path: tasks.text_of(path) == 'ready'))
-                pool.terminate()
-                pool.join()
-                if not arguments:
-                    self.assertEqual(tasks.text_of(path), 'handled')
+                code, _, err = tasks.run_script('''
+                    import sys
+                    method, grace, path, ignore, folder = sys.argv[1:]
+                    sys.path.insert(0, folder)
+                    import tasks
+                    import multiprocessing_gi as mp
+
+                    if __name__ == '__main__':
+                        pool = mp.get_context(method).Pool(1, kill_grace=float(grace))
+                        pool.apply_async(tasks.wait_for_sigterm, (path, ignore == 'True'))
+                        assert tasks.wait_until(lambda: tasks.text_of(path) == 'ready', 50)
+                        assert tasks.wait_until(lambda: pool._pool)
+                        pool.terminate()
+                        pool.join()
+                ''', method, str(grace), path, str(ignore), os.path.dirname(tasks.__file__))
+                self.assertEqual(code, 0, err)
+                if not ignore:
+                    self.assertEqual(tasks.text_of(path), 'handled', method)
 
     def test_with(self):
         with mp.Pool(1) as pool:
