@@ -423,7 +423,9 @@ void mp_pool_core_note_in_flight (MpPoolCore *self);
 /* Whoever runs the task of @slot is asked to end it, then made to. */
 void mp_pool_core_stop_task (MpPoolCore *self, guint slot);
 void mp_pool_core_kill_task (MpPoolCore *self, guint slot);
-/* Every worker is made to end, whether it has a task or not. */
+/* A worker is made to end, whether it has a task or not: by SIGTERM, then by SIGKILL. */
+void mp_pool_worker_make_end (MpPoolWorker *self);
+/* All that are known to run: those that start have their turn then. */
 void mp_pool_core_stop_workers (MpPoolCore *self);
 
 /* --- mp-job-core.c --------------------------------------------------------- */

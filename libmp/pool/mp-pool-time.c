@@ -163,7 +163,17 @@ mp_pool_core_kill_task (MpPoolCore *self, guint slot)
     mp_pool_worker_take_step (worker);
 }
 
-/* All of them, whatever they do. */
+void
+mp_pool_worker_make_end (MpPoolWorker *self)
+{
+  if (self->stop >= MP_STOP_TERMINATED)
+    return;
+  if (self->stop == MP_STOP_NONE)
+    self->core->n_stopping++;
+  mp_pool_worker_terminate (self);
+  mp_pool_core_request_alarm (self->core, self->stop_at);
+}
+
 void
 mp_pool_core_stop_workers (MpPoolCore *self)
 {
@@ -171,12 +181,8 @@ mp_pool_core_stop_workers (MpPoolCore *self)
     {
       MpPoolWorker *worker = self->workers[i];
 
-      if (worker == NULL || worker->stop >= MP_STOP_TERMINATED)
-        continue;
-      if (worker->stop == MP_STOP_NONE)
-        self->n_stopping++;
-      mp_pool_worker_terminate (worker);
-      mp_pool_core_request_alarm (self, worker->stop_at);
+      if (worker != NULL && worker->pid != 0)
+        mp_pool_worker_make_end (worker);
     }
 }
 

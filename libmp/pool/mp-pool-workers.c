@@ -410,8 +410,10 @@ mp_pool_worker_started_cb (MpProcess *process, const GError *error, gpointer use
       mp_pool_core_lock (core);
       worker->pid = mp_process_get_pid (process);
       core->n_failed_starts = 0;
-      if (worker->doomed || core->terminated || core->broken != NULL)
+      if (worker->doomed || core->broken != NULL)
         mp_pool_core_kill_worker (core, worker->index);
+      else if (core->terminated)
+        mp_pool_worker_make_end (worker);
       mp_pool_core_unlock (core);
       return;
     }

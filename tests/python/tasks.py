@@ -75,7 +75,8 @@ def wait_for_sigterm(path, ignore=False):
 
     signal.signal(signal.SIGTERM, handle)
     write_text(path, 'ready')
-    wait_for_ever()
+    while True:  # a signal right before one long sleep would wait for its end
+        time.sleep(0.01)
 
 
 def tell_and_wait(q):
@@ -366,12 +367,16 @@ def hold_at_barrier(barrier, ready):
     barrier.wait()
 
 
-def run_script(text, *arguments, **kwargs):
-    """Run Python in a process that has nothing of this one; give (code, stdout, stderr)."""
+def run_script(text, *arguments, without=(), **kwargs):
+    """Run Python in a process that has nothing of this one; give (code, stdout, stderr).
+
+    Nor has it the environment's variables `without`.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in without}
     with tempfile.NamedTemporaryFile('w', suffix='.py') as file:
         file.write(textwrap.dedent(text))
         file.flush()
         done = subprocess.run([sys.executable, '-W', 'always', file.name, *arguments],
                               capture_output=True, text=True, timeout=60, check=False,
-                              env={**os.environ, 'PYTHONWARNINGS': ''}, **kwargs)
+                              env={**environment, 'PYTHONWARNINGS': ''}, **kwargs)
     return done.returncode, done.stdout, done.stderr
