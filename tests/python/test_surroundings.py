@@ -108,11 +108,11 @@ class SurroundingsTest(unittest.TestCase):
 
     def test_limits(self):
         """One that has too much, of memory and of time, ends by that limit."""
-        context = self.context(Mp.StartMethod.FORKSERVER)
-        context.set_limit(Mp.Limit.MEMORY, 200 * MIB)
-        context.set_limit(Mp.Limit.CPU_TIME, 1)
-        for function, limit in (("eat", Mp.Limit.MEMORY), ("spin", Mp.Limit.CPU_TIME)):
+        for function, limit, most in (("eat", Mp.Limit.MEMORY, 200 * MIB),
+                                      ("spin", Mp.Limit.CPU_TIME, 1)):
             with self.subTest(function=function):
+                context = self.context(Mp.StartMethod.FORKSERVER)
+                context.set_limit(limit, most)
                 *_, process = self.run_task(context, f"mp_test_there:{function}")
                 self.assertEqual(process.get_limit_hit(), limit)
                 with self.assertRaises(GLib.Error) as caught:
