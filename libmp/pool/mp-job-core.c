@@ -582,9 +582,12 @@ mp_job_core_look_for_result (MpJobCore *self)
   MpPoolCore *pool = self->pool;
   Look look = { NULL, &self->finished_word, atomic_load (&self->finished_word.seq) };
 
+  /* Before the lock, which another thread may have had when this process was forked. */
+  if (!mp_pool_core_is_ours (pool))
+    return;
   mp_pool_core_lock (pool);
   if (self->unfinished && self->n_in_flight == 1 && !self->feeding && !self->more &&
-      pool->results != NULL && mp_pool_core_is_ours (pool))
+      pool->results != NULL)
     look.results = mp_ring_ref (pool->results);
   mp_pool_core_unlock (pool);
   if (look.results == NULL)
