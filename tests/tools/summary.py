@@ -8,7 +8,8 @@ any other one as one. What failed is told before, once more, with the end of
 what it printed. The exit status is 1 if anything failed.
 
 Of a test that is in several of the files the last one counts; what it did in
-those before is told. With --failed, only the names of what failed are printed.
+those before is told. With --failed, only the names of what failed are printed,
+without those of what hung: no busy machine makes that.
 """
 
 import argparse
@@ -104,7 +105,8 @@ def main(arguments):
     failures = [entry for entry in entries if count_test(entry)[1]]
     if options.failed:
         for entry in failures:
-            print(entry['name'].rpartition(' / ')[2])
+            if entry['result'] != 'TIMEOUT':
+                print(entry['name'].rpartition(' / ')[2])
         return 0
     for entry in before:
         tell_failure(entry, 'failed at first')
