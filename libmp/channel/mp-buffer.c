@@ -3,6 +3,7 @@
 
 #include "mp-buffer-private.h"
 
+#include "../base/mp-copy-private.h"
 #include "../base/mp-error.h"
 
 #include <string.h>
@@ -99,7 +100,6 @@ mp_buffer_new_filled (MpRing *ring, const GOutputVector *parts, gsize n_parts, G
   MpRingStatus status;
   MpBuffer *self;
   gsize length = 0;
-  guint8 *place;
 
   /* Fresh memory is filled faster by the kernel than through a mapping. */
   if (ring != NULL && mp_ring_get_max_bytes (ring) == 0)
@@ -111,13 +111,7 @@ mp_buffer_new_filled (MpRing *ring, const GOutputVector *parts, gsize n_parts, G
   self = mp_buffer_new_loan (NULL, length, error);
   if (self == NULL)
     return NULL;
-  place = self->memory;
-  for (gsize i = 0; i < n_parts; i++)
-    {
-      if (parts[i].size > 0)
-        memcpy (place, parts[i].buffer, parts[i].size);
-      place += parts[i].size;
-    }
+  mp_copy_parts (self->memory, parts, n_parts);
   return self;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "../base/mp-clock-private.h"
+#include "../base/mp-copy-private.h"
 #include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
 #include "../base/mp-payload-private.h"
@@ -517,8 +518,7 @@ mp_connection_recv_bytes_into (MpConnection *self,
       mp_connection_give_back (self, &frame);
       return FALSE;
     }
-  if (*length > 0)
-    memcpy (buffer, data, *length);
+  mp_copy (buffer, data, *length);
   return TRUE;
 }
 

@@ -9,6 +9,7 @@
 #include "mp-ring-quick-private.h"
 
 #include "../base/mp-clock-private.h"
+#include "../base/mp-copy-private.h"
 #include "../base/mp-error.h"
 #include "../base/mp-scratch-private.h"
 
@@ -254,7 +255,7 @@ get_one (MpQueue *self,
     mp_queue_borrow (self, take_or_reserve, &result, timeout_us, cancellable, &block));
 
   if (block != NULL)
-    memcpy (mp_scratch.data, mp_ring_block_get_data (block), result.length);
+    mp_copy (mp_scratch.data, mp_ring_block_get_data (block), result.length);
   if (status != MP_RING_DONE)
     result.data = NULL;
 
@@ -486,7 +487,7 @@ mp_queue_copy_bytes (const guint8 *data, gsize length)
 
   if (copy == NULL)
     return NULL;
-  memcpy (copy, data, length);
+  mp_copy (copy, data, length);
   return g_bytes_new_take (copy, length);
 }
 

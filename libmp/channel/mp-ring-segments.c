@@ -172,6 +172,17 @@ allocate (MpRing *self, guint32 class_, guint64 from, guint64 to)
                               (to - from) * MP_RING_UNIT);
 }
 
+/* A page fault for each page of a queue that grows costs as much as its messages do. If this
+ * does not work, they come one by one. */
+static void
+populate (guint8 *memory, guint64 from, guint64 to)
+{
+#ifdef MADV_POPULATE_WRITE
+  if (memory != NULL)
+    madvise (memory + from * MP_RING_UNIT, (to - from) * MP_RING_UNIT, MADV_POPULATE_WRITE);
+#endif
+}
+
 /* Under put_lock: takes memory for @need units at @offset. */
 static gboolean
 back_class (MpRing *self, guint32 class_, guint32 offset, guint32 need)
@@ -192,6 +203,7 @@ back_class (MpRing *self, guint32 class_, guint32 offset, guint32 need)
   wanted = MIN (MAX (wanted, (guint64) backed + step), capacity);
   if (!allocate (self, class_, backed, wanted))
     return FALSE;
+  populate (mp_ring_get_memory (self, class_), backed, wanted);
   atomic_store_explicit (&shared->put_backed, (guint32) wanted, memory_order_relaxed);
   return TRUE;
 }

@@ -16,6 +16,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../base/mp-copy-private.h"
+
 #define MAX_VECTORS 64
 /* So much is copied before the memory that it came from is given back. */
 #define COPY_STEP ((guint64) 32 << 20)
@@ -374,7 +376,6 @@ mp_store_fill (MpStore *self, const MpBlockRef *ref, const GOutputVector *parts,
 {
   guint64 end = mp_store_get_offset (ref->index) + ref->length;
   MpStoreMap *map;
-  guint8 *place;
 
   if (atomic_load_explicit (&mp_store_get_entry (self, ref->index)->backed, memory_order_relaxed) <
         ref->length &&
@@ -392,13 +393,7 @@ mp_store_fill (MpStore *self, const MpBlockRef *ref, const GOutputVector *parts,
   map = mp_store_map (self, ref, FALSE);
   if (map == NULL)
     return status_of_errno ();
-  place = map->data;
-  for (guint i = 0; i < n_parts; i++)
-    {
-      if (parts[i].size > 0)
-        memcpy (place, parts[i].buffer, parts[i].size);
-      place += parts[i].size;
-    }
+  mp_copy_parts (map->data, parts, n_parts);
   mp_store_give_map (self, ref, map);
   return MP_RING_DONE;
 }

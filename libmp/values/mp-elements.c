@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "../base/mp-copy-private.h"
 #include "../base/mp-error.h"
 #include "../memory/mp-available-private.h"
 #include "../memory/mp-shareable-private.h"
@@ -351,8 +352,7 @@ mp_elements_write (MpElements *self, gsize start, GVariant *values, GError **err
         return FALSE;
       data = converted;
     }
-  if (n > 0)
-    memcpy (mp_elements_peek (self, start), data, n * self->size);
+  mp_copy (mp_elements_peek (self, start), data, n * self->size);
   return TRUE;
 }
 
@@ -375,7 +375,6 @@ mp_elements_write_bytes (MpElements *self, gsize start, GBytes *bytes, GError **
     }
   if (!mp_elements_check_range (self, start, length / self->size, error))
     return FALSE;
-  if (length > 0)
-    memcpy (mp_elements_peek (self, start), data, length);
+  mp_copy (mp_elements_peek (self, start), data, length);
   return TRUE;
 }

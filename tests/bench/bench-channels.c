@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,9 +38,13 @@
 #define MIN_MESSAGES 4
 #define MAX_MESSAGES 4096
 #define MQ_SIZE 8192
+/* So many messages at least are carried before the clock runs, and so often is all of it used by
+ * each of the greatest number of processes. */
+#define MIN_BEFORE 512
+#define N_LAPS 2
 
 static guint n_rounds = 5;
-static double seconds_per_try = 0.08;
+static double seconds_per_try = 0.2;
 
 static double
 now (void)
@@ -225,160 +230,6 @@ static const BenchPeer *const peers[] = {
 #endif
 };
 
-/* Streams */
-
-typedef struct
-{
-  const BenchPeer *peer;
-  void *way;
-  gsize size;
-  guint64 n;
-} Job;
-
-static void
-run_putter (const Job *job)
-{
-  g_autofree guint8 *data = g_malloc0 (job->size);
-
-  for (guint64 i = 0; i < job->n; i++)
-    job->peer->put (job->way, data, job->size);
-}
-
-static void
-run_getter (const Job *job)
-{
-  g_autofree guint8 *data = g_malloc0 (job->size);
-
-  for (guint64 i = 0; i < job->n; i++)
-    job->peer->get (job->way, data, job->size);
-}
-
-static pid_t
-start (void (*body) (const Job *job), const Job *job)
-{
-  pid_t parent = getpid (), pid;
-
-  fflush (NULL);
-  pid = fork ();
-  if (pid == 0)
-    {
-      prctl (PR_SET_PDEATHSIG, SIGKILL);
-      if (getppid () == parent)
-        body (job);
-      _exit (0);
-    }
-  if (pid < 0)
-    g_error ("No process");
-  return pid;
-}
-
-static void
-join (pid_t pid)
-{
-  int status;
-
-  if (waitpid (pid, &status, 0) != pid || status != 0)
-    g_error ("A process failed");
-}
-
-/* Seconds for @n messages; 0 if the peer cannot carry them. */
-static double
-time_stream (const BenchPeer *peer, gsize size, guint n_putters, guint n_getters, guint64 n)
-{
-  Job put = { .peer = peer, .size = size, .n = n / n_putters }, get = put;
-  pid_t pids[2 * MAX_SIDE];
-  double start_time;
-
-  put.way = peer->open (size, (guint) CLAMP (CAPACITY / size, MIN_MESSAGES, MAX_MESSAGES));
-  if (put.way == NULL)
-    return 0;
-  get.way = put.way;
-  get.n = put.n * n_putters / n_getters;
-  start_time = now ();
-  for (guint i = 0; i < n_getters; i++)
-    pids[i] = start (run_getter, &get);
-  for (guint i = 0; i < n_putters; i++)
-    pids[n_getters + i] = start (run_putter, &put);
-  for (guint i = 0; i < n_putters + n_getters; i++)
-    join (pids[i]);
-  start_time = now () - start_time;
-  peer->close (put.way);
-  return start_time;
-}
-
-/* A multiple of what the numbers of processes divide, that takes about a try's time. */
-static guint64
-find_number (const BenchPeer *peer, gsize size, guint n_putters, guint n_getters)
-{
-  guint64 n = 64;
-
-  for (;;)
-    {
-      double seconds = time_stream (peer, size, n_putters, n_getters, n);
-
-      if (seconds == 0)
-        return 0;
-      if (seconds > seconds_per_try / 3)
-        return MAX ((guint64) ((double) n * seconds_per_try / seconds) / 64 * 64, 64);
-      n *= 4;
-    }
-}
-
-static int
-compare_doubles (gconstpointer a, gconstpointer b)
-{
-  const double x = *(const double *) a, y = *(const double *) b;
-
-  return x < y ? -1 : x > y;
-}
-
-static double
-take_median (double *values)
-{
-  qsort (values, n_rounds, sizeof *values, compare_doubles);
-  return values[n_rounds / 2];
-}
-
-static void
-bench_stream (gsize size, guint n_putters, guint n_getters, double target)
-{
-  double rates[MAX_PEERS][MAX_ROUNDS], medians[MAX_PEERS] = { 0 };
-  guint64 numbers[MAX_PEERS] = { 0 };
-  gsize best = 0;
-
-  for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
-    if (peers[i]->max_size == 0 || size <= peers[i]->max_size)
-      numbers[i] = find_number (peers[i], size, n_putters, n_getters);
-  BENCH_ROUNDS (round, n_rounds)
-    for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
-      if (numbers[i] != 0)
-        rates[i][round] =
-          (double) numbers[i] / time_stream (peers[i], size, n_putters, n_getters, numbers[i]);
-  for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
-    {
-      if (numbers[i] == 0)
-        continue;
-      medians[i] = take_median (rates[i]);
-      if (i > 0 && peers[i] != &borrow_peer && (best == 0 || medians[i] > medians[best]))
-        best = i;
-    }
-  printf ("{\"name\": \"channel, %zu B, %u to %u\", \"value\": %.6g, \"unit\": \"messages/s\"",
-          size,
-          n_putters,
-          n_getters,
-          medians[0]);
-  if (best != 0)
-    printf (", \"peer\": \"%s\", \"peer_value\": %.6g, \"target_ratio\": %g",
-            peers[best]->name,
-            medians[best],
-            target);
-  for (gsize i = 1; i < G_N_ELEMENTS (peers); i++)
-    if (numbers[i] != 0)
-      printf (", \"%s\": %.6g", peers[i]->name, medians[i]);
-  printf ("}\n");
-  fflush (stdout);
-}
-
 /* Memory that is lent, filled, and read where it is */
 
 #define LENT_MESSAGES 8
@@ -415,21 +266,228 @@ lent_get (void *self, void *data, gsize size)
     seen = memory[i];
 }
 
-/* When the first and the last message were got, as the peer tells it: neither counts how long a
- * process takes to start and to end. */
-static double *lent_times;
+static const BenchPeer lent_peer = { "libmp", 0, lent_open, lent_put, lent_get, g_object_unref };
 
-static void
-run_lent_getter (const Job *job)
+/* Streams */
+
+/* What the processes of a try share. */
+typedef struct
 {
-  lent_get (job->way, NULL, job->size);
-  lent_times[0] = now ();
-  for (guint64 i = 1; i < job->n; i++)
-    lent_get (job->way, NULL, job->size);
-  lent_times[1] = now ();
+  pthread_barrier_t ready;
+  double first[2 * MAX_SIDE];
+  double last[2 * MAX_SIDE];
+} Clock;
+
+typedef struct
+{
+  const BenchPeer *peer;
+  void *way;
+  gsize size;
+  guint64 n_before; /* messages before the clock runs */
+  guint64 n;
+  Clock *clock;
+  guint number;
+} Job;
+
+/* How long a process takes to start, and to have the memory that it shares mapped, is not what
+ * a message costs: some are carried before, and then all start together. */
+static void
+run_timed (const Job *job, void (*carry) (const Job *job, void *data, guint64 n))
+{
+  g_autofree guint8 *data = g_malloc0 (job->size);
+
+  carry (job, data, job->n_before);
+  pthread_barrier_wait (&job->clock->ready);
+  job->clock->first[job->number] = now ();
+  carry (job, data, job->n);
+  job->clock->last[job->number] = now ();
 }
 
-static const BenchPeer lent_peer = { "libmp", 0, lent_open, lent_put, lent_get, g_object_unref };
+static void
+put_some (const Job *job, void *data, guint64 n)
+{
+  for (guint64 i = 0; i < n; i++)
+    job->peer->put (job->way, data, job->size);
+}
+
+static void
+get_some (const Job *job, void *data, guint64 n)
+{
+  for (guint64 i = 0; i < n; i++)
+    job->peer->get (job->way, data, job->size);
+}
+
+static void
+run_putter (const Job *job)
+{
+  run_timed (job, put_some);
+}
+
+static void
+run_getter (const Job *job)
+{
+  run_timed (job, get_some);
+}
+
+static pid_t
+start (void (*body) (const Job *job), const Job *job)
+{
+  pid_t parent = getpid (), pid;
+
+  fflush (NULL);
+  pid = fork ();
+  if (pid == 0)
+    {
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid () == parent)
+        body (job);
+      _exit (0);
+    }
+  if (pid < 0)
+    g_error ("No process");
+  return pid;
+}
+
+static void
+join (pid_t pid)
+{
+  int status;
+
+  if (waitpid (pid, &status, 0) != pid || status != 0)
+    g_error ("A process failed");
+}
+
+static Clock *
+open_clock (guint n_processes)
+{
+  Clock *clock =
+    mmap (NULL, sizeof *clock, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  pthread_barrierattr_t attributes;
+
+  g_assert (clock != MAP_FAILED);
+  pthread_barrierattr_init (&attributes);
+  pthread_barrierattr_setpshared (&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_barrier_init (&clock->ready, &attributes, n_processes);
+  pthread_barrierattr_destroy (&attributes);
+  return clock;
+}
+
+/* Seconds from when the first could start to when the last had ended. */
+static double
+close_clock (Clock *clock, guint n_processes)
+{
+  double first = clock->first[0], last = clock->last[0];
+
+  for (guint i = 1; i < n_processes; i++)
+    {
+      first = MIN (first, clock->first[i]);
+      last = MAX (last, clock->last[i]);
+    }
+  munmap (clock, sizeof *clock);
+  return last - first;
+}
+
+/* Seconds for @n messages; 0 if the peer cannot carry them. */
+static double
+time_stream (const BenchPeer *peer, gsize size, guint n_putters, guint n_getters, guint64 n)
+{
+  const guint n_messages = (guint) CLAMP (CAPACITY / size, MIN_MESSAGES, MAX_MESSAGES);
+  const guint n_processes = n_putters + n_getters;
+  const guint n_before = MAX (N_LAPS * n_messages * MAX_SIDE, MIN_BEFORE);
+  Job job = { .peer = peer, .size = size, .way = peer->open (size, n_messages) };
+  pid_t pids[2 * MAX_SIDE];
+  double seconds;
+
+  if (job.way == NULL)
+    return 0;
+  job.clock = open_clock (n_processes);
+  for (guint i = 0; i < n_processes; i++)
+    {
+      const guint n_side = i < n_getters ? n_getters : n_putters;
+
+      job.number = i;
+      /* The other runs from the first message on. */
+      job.n_before = peer == &lent_peer ? 1 : n_before / n_side;
+      job.n = n / n_side;
+      pids[i] = start (i < n_getters ? run_getter : run_putter, &job);
+    }
+  for (guint i = 0; i < n_processes; i++)
+    join (pids[i]);
+  seconds = close_clock (job.clock, n_processes);
+  peer->close (job.way);
+  return seconds;
+}
+
+/* A multiple of what the numbers of processes divide, that takes about a try's time. */
+static guint64
+find_number (const BenchPeer *peer, gsize size, guint n_putters, guint n_getters)
+{
+  guint64 n = 64;
+
+  for (;;)
+    {
+      double seconds = time_stream (peer, size, n_putters, n_getters, n);
+
+      if (seconds == 0)
+        return 0;
+      if (seconds > seconds_per_try / 3)
+        return MAX ((guint64) ((double) n * seconds_per_try / seconds) / 64 * 64, 64);
+      n *= 4;
+    }
+}
+
+static int
+compare_doubles (gconstpointer a, gconstpointer b)
+{
+  const double x = *(const double *) a, y = *(const double *) b;
+
+  return x < y ? -1 : x > y;
+}
+
+static double
+take_median (double *values)
+{
+  qsort (values, n_rounds, sizeof *values, compare_doubles);
+  return values[n_rounds / 2];
+}
+
+static void
+bench_stream (const char *name, gsize size, guint n_putters, guint n_getters, double target)
+{
+  double rates[MAX_PEERS][MAX_ROUNDS], medians[MAX_PEERS] = { 0 };
+  guint64 numbers[MAX_PEERS] = { 0 };
+  gsize best = 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
+    if (peers[i]->max_size == 0 || size <= peers[i]->max_size)
+      numbers[i] = find_number (peers[i], size, n_putters, n_getters);
+  BENCH_ROUNDS (round, n_rounds)
+    for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
+      if (numbers[i] != 0)
+        rates[i][round] =
+          (double) numbers[i] / time_stream (peers[i], size, n_putters, n_getters, numbers[i]);
+  for (gsize i = 0; i < G_N_ELEMENTS (peers); i++)
+    {
+      if (numbers[i] == 0)
+        continue;
+      medians[i] = take_median (rates[i]);
+      if (i > 0 && peers[i] != &borrow_peer && (best == 0 || medians[i] > medians[best]))
+        best = i;
+    }
+  printf ("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"messages/s\"", name, medians[0]);
+  if (best != 0)
+    printf (", \"peer\": \"%s\", \"peer_value\": %.6g, \"target_ratio\": %g",
+            peers[best]->name,
+            medians[best],
+            target);
+  for (gsize i = 1; i < G_N_ELEMENTS (peers); i++)
+    if (numbers[i] != 0)
+      printf (", \"%s\": %.6g", peers[i]->name, medians[i]);
+  printf ("}\n");
+  fflush (stdout);
+}
+
+/* Memory that is lent, beside a peer */
 
 #ifdef ICEORYX_PEER
 /* It is a program of its own. Messages a second, 0 if it does not run. */
@@ -449,18 +507,6 @@ run_iceoryx (gsize size, guint64 n)
 }
 #endif
 
-static double
-time_lent (gsize size, guint64 n)
-{
-  const Job job = { .peer = &lent_peer, .way = lent_open (size, 0), .size = size, .n = n };
-  pid_t getter = start (run_lent_getter, &job), putter = start (run_putter, &job);
-
-  join (getter);
-  join (putter);
-  g_object_unref (job.way);
-  return lent_times[1] - lent_times[0];
-}
-
 /* So many that what the first ones cost, for which there is no memory yet, matters little. */
 static guint64
 find_lent_number (gsize size)
@@ -471,10 +517,10 @@ find_lent_number (gsize size)
   do
     {
       n *= 4;
-      seconds = time_lent (size, n);
+      seconds = time_stream (&lent_peer, size, 1, 1, n);
     }
   while (seconds < seconds_per_try);
-  return (guint64) ((double) n * 16 * seconds_per_try / seconds);
+  return (guint64) ((double) n * 6 * seconds_per_try / seconds);
 }
 
 static void
@@ -483,16 +529,14 @@ bench_lent (gsize size)
   double rates[MAX_ROUNDS], others[MAX_ROUNDS] = { 0 };
   guint64 n;
 
-  lent_times = mmap (NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   n = find_lent_number (size);
   BENCH_ROUNDS (round, n_rounds)
     {
-      rates[round] = (double) n / time_lent (size, n);
+      rates[round] = (double) n / time_stream (&lent_peer, size, 1, 1, n);
 #ifdef ICEORYX_PEER
       others[round] = run_iceoryx (size, n);
 #endif
     }
-  munmap (lent_times, 4096);
   printf ("{\"name\": \"channel, %zu B, 1 to 1, lent and read in place\", \"value\": %.6g, "
           "\"unit\": \"messages/s\"",
           size,
@@ -611,19 +655,23 @@ bench_turns (void)
   fflush (stdout);
 }
 
-/* Nanoseconds for a put and a get with so many messages in the queue. */
+/* Nanoseconds for a put into a queue that grows to so many, and then for a put and a get at that
+ * depth. That begins when each message that made it grow has gone: until then there is memory
+ * that nobody had yet. */
 static double
-time_pair (guint depth, guint n)
+time_pair (guint depth, guint n, double *growing)
 {
   g_autoptr (MpQueue) queue = mp_queue_new (0, 0, NULL);
   guint8 data[16] = { 0 };
-  double start_time;
+  double start_time = now ();
 
   for (guint i = 0; i < depth; i++)
     queue_put (queue, data, sizeof data);
-  start_time = now ();
-  for (guint i = 0; i < n; i++)
+  *growing = (now () - start_time) / depth * 1e9;
+  for (guint i = 0; i < 2 * depth + n; i++)
     {
+      if (i == 2 * depth)
+        start_time = now ();
       queue_put (queue, data, sizeof data);
       queue_get (queue, data, sizeof data);
     }
@@ -634,11 +682,11 @@ static void
 bench_depth (guint n)
 {
   const guint depths[] = { 10, 1000, 100000, 1000000 };
-  double times[G_N_ELEMENTS (depths)][MAX_ROUNDS];
+  double times[G_N_ELEMENTS (depths)][MAX_ROUNDS], growing[G_N_ELEMENTS (depths)][MAX_ROUNDS];
 
   BENCH_ROUNDS (round, n_rounds)
     for (gsize i = 0; i < G_N_ELEMENTS (depths); i++)
-      times[i][round] = time_pair (depths[i], n);
+      times[i][round] = time_pair (depths[i], n, &growing[i][round]);
   for (gsize i = 0; i < G_N_ELEMENTS (depths); i++)
     {
       printf ("{\"name\": \"queue put + get, 16 B, %u in it\", \"value\": %.6g, \"unit\": \"ns\"",
@@ -650,11 +698,15 @@ bench_depth (guint n)
                 times[0][n_rounds / 2]);
       printf ("}\n");
     }
+  printf ("{\"name\": \"queue put, 16 B, until %u are in it\", \"value\": %.6g, "
+          "\"unit\": \"ns\"}\n",
+          depths[G_N_ELEMENTS (depths) - 1],
+          take_median (growing[G_N_ELEMENTS (depths) - 1]));
   fflush (stdout);
 }
 
-int
-main (int argc, char **argv)
+static void
+bench_streams (const char *only)
 {
   static const struct
   {
@@ -662,6 +714,23 @@ main (int argc, char **argv)
     double target;
   } sizes[] = { { 16, 2 }, { 100, 2 }, { 1024, 1.5 }, { 65536, 1 }, { 1048576, 1 } };
   static const guint shapes[][2] = { { 1, 1 }, { 4, 4 }, { 1, 8 } };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
+    for (gsize j = 0; j < G_N_ELEMENTS (shapes); j++)
+      {
+        g_autofree char *name =
+          g_strdup_printf ("channel, %zu B, %u to %u", sizes[i].size, shapes[j][0], shapes[j][1]);
+
+        if (only == NULL || strstr (name, only) != NULL)
+          bench_stream (name, sizes[i].size, shapes[j][0], shapes[j][1], sizes[i].target);
+      }
+}
+
+/* [--quick] [--only WORDS], which are part of the name of a stream, or "lent", "turns", "depth" */
+int
+main (int argc, char **argv)
+{
+  const char *only = argc > 2 && g_str_equal (argv[argc - 2], "--only") ? argv[argc - 1] : NULL;
   gboolean quick = argc > 1 && g_str_equal (argv[1], "--quick");
 
   if (quick)
@@ -675,12 +744,15 @@ main (int argc, char **argv)
 #ifndef ICEORYX_PEER
   fprintf (stderr, "Without iceoryx: it was not there when this was built\n");
 #endif
-  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
-    for (gsize j = 0; j < G_N_ELEMENTS (shapes); j++)
-      bench_stream (sizes[i].size, shapes[j][0], shapes[j][1], sizes[i].target);
-  bench_lent (65536);
-  bench_lent (1048576);
-  bench_turns ();
-  bench_depth (quick ? 100000 : 1000000);
+  bench_streams (only);
+  if (only == NULL || g_str_equal (only, "lent"))
+    {
+      bench_lent (65536);
+      bench_lent (1048576);
+    }
+  if (only == NULL || g_str_equal (only, "turns"))
+    bench_turns ();
+  if (only == NULL || g_str_equal (only, "depth"))
+    bench_depth (quick ? 100000 : 1000000);
   return 0;
 }
