@@ -364,7 +364,8 @@ open_clock (guint n_processes)
     mmap (NULL, sizeof *clock, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pthread_barrierattr_t attributes;
 
-  g_assert (clock != MAP_FAILED);
+  if (clock == MAP_FAILED)
+    g_error ("No memory: %s", g_strerror (errno));
   pthread_barrierattr_init (&attributes);
   pthread_barrierattr_setpshared (&attributes, PTHREAD_PROCESS_SHARED);
   pthread_barrier_init (&clock->ready, &attributes, n_processes);
