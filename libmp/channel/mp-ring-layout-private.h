@@ -162,6 +162,8 @@ struct _MpRing
   MpSpin get_spin;
   MpSpin get_yield;
   MpSpin put_spin;
+  _Atomic uint32_t linger_left; /* how many getters still take the first message at once */
+  _Atomic uint32_t linger_naps; /* how many will the next time that no more come with it */
 };
 
 static inline guint32

@@ -45,6 +45,13 @@
  * for each message would be dear, but not longer than this. */
 #define LAZY_US 1000
 #define MAX_IDLE_WAKES 16
+/* How long a getter waits for more to come, and how much that is in a stream for which it pays. If
+ * it was less, so many do not wait at first, and twice as many each time. */
+#define LINGER_US 3
+#define LINGER_ROUNDS 16
+#define LINGER_ITEMS 4
+#define LINGER_MIN_NAPS 16
+#define LINGER_MAX_NAPS 1024
 /* Who was to come, and has not for so long, was killed or stopped. */
 #define COMING_MS 10
 
@@ -327,6 +334,36 @@ look (gpointer data)
   return mp_ring_is_ready (looking->ring, looking->need);
 }
 
+/* A getter that is as fast as those who put takes each message as it comes, and then all of them
+ * wait for the same few lines of memory to go to and fro. If it lets some come together, that
+ * happens once for them all. Where none come, which it learns by trying, it does not linger. */
+static void
+linger (MpRing *self)
+{
+  guint32 left = atomic_load_explicit (&self->linger_left, memory_order_relaxed);
+  guint32 naps, before;
+  gint64 start;
+
+  if (left > 0)
+    {
+      atomic_store_explicit (&self->linger_left, left - 1, memory_order_relaxed);
+      return;
+    }
+  naps = atomic_load_explicit (&self->linger_naps, memory_order_relaxed);
+  before = mp_ring_get_length (self);
+  start = g_get_monotonic_time ();
+  do
+    for (int i = 0; i < LINGER_ROUNDS; i++)
+      mp_micro_lock_relax ();
+  while (g_get_monotonic_time () - start < LINGER_US);
+  if ((gint32) (mp_ring_get_length (self) - before) >= LINGER_ITEMS)
+    naps = 0;
+  else
+    naps = CLAMP (2 * naps, LINGER_MIN_NAPS, LINGER_MAX_NAPS);
+  atomic_store_explicit (&self->linger_naps, naps, memory_order_relaxed);
+  atomic_store_explicit (&self->linger_left, naps, memory_order_relaxed);
+}
+
 /* A getter that spins comes, too; one at a time is enough. Where it and those who put have
  * one processor, it gives them that, and looks again: then nobody has to be woken. */
 static gboolean
@@ -341,8 +378,11 @@ spin (MpRing *self, const MpRingNeed *need)
   if (is_coming (side))
     return FALSE;
   announce (side);
-  found = mp_spin (&self->get_spin, look, &looking) ||
-          mp_spin_yielding (&self->get_yield, look, &looking);
+  found = mp_spin (&self->get_spin, look, &looking);
+  if (found)
+    linger (self);
+  else
+    found = mp_spin_yielding (&self->get_yield, look, &looking);
   arrive (side);
   return found;
 }
