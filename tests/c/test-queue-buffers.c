@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/mp-copy-private.h"
 #include "channel/mp-queue-private.h"
 #include "channel/mp-ring-layout-private.h"
 #include "channel/mp-store-layout-private.h"
@@ -108,6 +109,28 @@ test_sizes (void)
     }
   g_assert_cmpuint (count_blocks (queue), <=, 5);
   g_assert_cmpuint (count_busy (queue), ==, 0);
+}
+
+static void
+test_pieces (void)
+{
+  g_autoptr (MpQueue) queue = mp_queue_new (0, 0, NULL);
+
+  g_test_summary ("What is copied into memory that was used before, and out of it, in pieces");
+  for (gsize length = 3 * MP_COPY_PIECE + 1; length + 1 >= 3 * MP_COPY_PIECE; length--)
+    {
+      g_autoptr (GError) error = NULL;
+      guint seed = (guint) (length % 251), codec;
+      const guint8 *data;
+      gsize found;
+
+      put (queue, length, seed);
+      data = mp_queue_get_payload (queue, FAR, &found, &codec, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_cmpuint (found, ==, length);
+      g_assert_true (is_filled (data, length, seed));
+    }
+  g_assert_cmpuint (count_blocks (queue), ==, 1);
 }
 
 static void
@@ -685,6 +708,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/queue-buffers/sizes", test_sizes);
+  g_test_add_func ("/queue-buffers/pieces", test_pieces);
   g_test_add_func ("/queue-buffers/reuse", test_reuse);
   g_test_add_func ("/queue-buffers/kept", test_kept);
   g_test_add_func ("/queue-buffers/loan", test_loan);
