@@ -8,13 +8,13 @@
 
 G_BEGIN_DECLS
 
-/* Less than the second-level cache of any processor of today. */
+/* No more than the second-level cache of most processors. */
 #define MP_COPY_PIECE ((gsize) 256 * 1024)
 
-/* The C library copies what does not fit its second-level cache in a way that fetches each line
- * before it is written. That takes several times as long where another processor has the line,
- * as it has in memory that is shared, and in memory of a process that was moved to this one.
- * Pieces are written without. */
+/* What does not fit the second-level cache, glibc copies on AMD's processors in a way that fetches
+ * each line before it is written. That takes several times as long where another processor has
+ * the line, as it has in memory that is shared, and in memory of a process that was moved to this
+ * one. Pieces are written without. */
 static inline void
 mp_copy (guint8 *place, const guint8 *data, gsize length)
 {

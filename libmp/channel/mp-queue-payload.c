@@ -197,7 +197,7 @@ mp_queue_take_to_scratch (gpointer user_data,
 
   if (G_UNLIKELY (copy == NULL))
     return FALSE;
-  memcpy (copy, data, length);
+  mp_copy (copy, data, length);
   *result = (MpQueueScratched){ .data = copy, .length = length, .codec = codec };
   return TRUE;
 }

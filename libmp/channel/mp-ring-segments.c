@@ -29,7 +29,7 @@
 
 /* Memory is taken in pieces of an eighth of the segment within these bounds. */
 #define MIN_STEP_UNITS (64u * 1024 / MP_RING_UNIT)
-#define MAX_STEP_UNITS (8u * 1024 * 1024 / MP_RING_UNIT)
+#define MAX_STEP_UNITS (2u * 1024 * 1024 / MP_RING_UNIT)
 
 /* A drained ring gives memory back at most this often, unless it is much. */
 #define TRIM_INTERVAL_US (100 * 1000)
@@ -172,22 +172,22 @@ allocate (MpRing *self, guint32 class_, guint64 from, guint64 to)
                               (to - from) * MP_RING_UNIT);
 }
 
-/* A page fault for each page of a queue that grows costs as much as its messages do. If this
- * does not work, they come one by one. */
+/* A page fault for each page of a queue that grows costs as much as its messages do. If the
+ * kernel does not know how to avoid it, they come one by one. */
 static void
 populate (guint8 *memory, guint64 from, guint64 to)
 {
 #ifdef MADV_POPULATE_WRITE
-  if (memory != NULL)
-    madvise (memory + from * MP_RING_UNIT, (to - from) * MP_RING_UNIT, MADV_POPULATE_WRITE);
+  madvise (memory + from * MP_RING_UNIT, (to - from) * MP_RING_UNIT, MADV_POPULATE_WRITE);
 #endif
 }
 
 /* Under put_lock: takes memory for @need units at @offset. */
 static gboolean
-back_class (MpRing *self, guint32 class_, guint32 offset, guint32 need)
+back_class (MpRing *self, guint32 class_, guint8 *memory, guint32 offset, guint32 need)
 {
   MpRingShared *shared = self->shared;
+  const guint32 page = (guint32) mp_segment_get_page_size () / MP_RING_UNIT;
   guint32 capacity = mp_ring_class_units (self, class_);
   guint32 backed = atomic_load_explicit (&shared->put_backed, memory_order_relaxed);
   guint64 wanted = (guint64) offset + need;
@@ -200,10 +200,11 @@ back_class (MpRing *self, guint32 class_, guint32 offset, guint32 need)
   if (backed > capacity || offset > backed)
     return allocate (self, class_, offset, MIN (wanted, capacity)) &&
            (wanted <= capacity || allocate (self, class_, 0, wanted - capacity));
-  wanted = MIN (MAX (wanted, (guint64) backed + step), capacity);
+  wanted = MAX (wanted, (guint64) backed + step);
+  wanted = MIN ((wanted + page - 1) / page * page, capacity);
   if (!allocate (self, class_, backed, wanted))
     return FALSE;
-  populate (mp_ring_get_memory (self, class_), backed, wanted);
+  populate (memory, backed, wanted);
   atomic_store_explicit (&shared->put_backed, (guint32) wanted, memory_order_relaxed);
   return TRUE;
 }
@@ -231,7 +232,7 @@ mp_ring_make_room (MpRing *self, guint64 head, guint32 need, guint8 **place)
 
           if (memory == NULL)
             return mp_ring_status_of_errno ();
-          if (!back_class (self, class_, offset, need))
+          if (!back_class (self, class_, memory, offset, need))
             return MP_RING_NO_MEMORY;
           *place = memory + (gsize) offset * MP_RING_UNIT;
           return MP_RING_DONE;

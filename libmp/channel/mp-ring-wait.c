@@ -45,11 +45,13 @@
  * for each message would be dear, but not longer than this. */
 #define LAZY_US 1000
 #define MAX_IDLE_WAKES 16
-/* How long a getter waits for more to come, and how much that is in a stream for which it pays. If
- * it was less, so many do not wait at first, and twice as many each time. */
-#define LINGER_US 3
+/* A getter lets messages come together for so long, in two halves. */
+#define LINGER_US 4
+/* Between two looks at the clock. */
 #define LINGER_ROUNDS 16
-#define LINGER_ITEMS 4
+/* If fewer came in one of the halves, it was no stream, and so many getters take what they find at
+ * once: so many at first, and twice as many each time. */
+#define LINGER_ITEMS 2
 #define LINGER_MIN_NAPS 16
 #define LINGER_MAX_NAPS 1024
 /* Who was to come, and has not for so long, was killed or stopped. */
@@ -334,32 +336,41 @@ look (gpointer data)
   return mp_ring_is_ready (looking->ring, looking->need);
 }
 
+/* Whether there came enough meanwhile. */
+static gboolean
+relax_for (MpRing *self, gint64 duration)
+{
+  guint32 before = mp_ring_get_length (self);
+  gint64 start = g_get_monotonic_time ();
+
+  do
+    for (int i = 0; i < LINGER_ROUNDS; i++)
+      mp_micro_lock_relax ();
+  while (g_get_monotonic_time () - start < duration);
+  return (gint32) (mp_ring_get_length (self) - before) >= LINGER_ITEMS;
+}
+
 /* A getter that is as fast as those who put takes each message as it comes, and then all of them
  * wait for the same few lines of memory to go to and fro. If it lets some come together, that
- * happens once for them all. Where none come, which it learns by trying, it does not linger. */
+ * happens once for them all. Where none come, or only as many as belong together or as there is
+ * room for, which it learns by trying, it does not linger. */
 static void
 linger (MpRing *self)
 {
   guint32 left = atomic_load_explicit (&self->linger_left, memory_order_relaxed);
-  guint32 naps, before;
-  gint64 start;
+  guint32 naps;
 
   if (left > 0)
     {
       atomic_store_explicit (&self->linger_left, left - 1, memory_order_relaxed);
       return;
     }
-  naps = atomic_load_explicit (&self->linger_naps, memory_order_relaxed);
-  before = mp_ring_get_length (self);
-  start = g_get_monotonic_time ();
-  do
-    for (int i = 0; i < LINGER_ROUNDS; i++)
-      mp_micro_lock_relax ();
-  while (g_get_monotonic_time () - start < LINGER_US);
-  if ((gint32) (mp_ring_get_length (self) - before) >= LINGER_ITEMS)
+  if (relax_for (self, LINGER_US / 2) && relax_for (self, LINGER_US / 2))
     naps = 0;
   else
-    naps = CLAMP (2 * naps, LINGER_MIN_NAPS, LINGER_MAX_NAPS);
+    naps = CLAMP (2 * atomic_load_explicit (&self->linger_naps, memory_order_relaxed),
+                  LINGER_MIN_NAPS,
+                  LINGER_MAX_NAPS);
   atomic_store_explicit (&self->linger_naps, naps, memory_order_relaxed);
   atomic_store_explicit (&self->linger_left, naps, memory_order_relaxed);
 }

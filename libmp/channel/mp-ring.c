@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "../base/mp-clock-private.h"
+#include "../base/mp-copy-private.h"
 #include "../base/mp-error.h"
 
 /* What did not fit the last time, for the error message. */
@@ -101,9 +102,9 @@ write_records (guint8 *place, const MpRecord *records, gsize n_records, const Mp
         {
           if (record->parts[part].size == 0)
             continue;
-          memcpy (place + sizeof (MpRingMessage) + length,
-                  record->parts[part].buffer,
-                  record->parts[part].size);
+          mp_copy (place + sizeof (MpRingMessage) + length,
+                   record->parts[part].buffer,
+                   record->parts[part].size);
           length += record->parts[part].size;
         }
       *(MpRingMessage *) (gpointer) place =

@@ -690,11 +690,12 @@ bench_depth (guint n)
       times[i][round] = time_pair (depths[i], n, &growing[i][round]);
   for (gsize i = 0; i < G_N_ELEMENTS (depths); i++)
     {
-      printf ("{\"name\": \"queue put + get, 16 B, %u in it\", \"value\": %.6g, \"unit\": \"ns\"",
+      printf ("{\"name\": \"queue put + get, 16 B, %u kept in it\", \"value\": %.6g, \"unit\": "
+              "\"ns\"",
               depths[i],
               take_median (times[i]));
       if (i > 0)
-        printf (", \"peer\": \"%u in it\", \"peer_value\": %.6g, \"target_ratio\": 0.77",
+        printf (", \"peer\": \"%u kept in it\", \"peer_value\": %.6g, \"target_ratio\": 0.77",
                 depths[0],
                 times[0][n_rounds / 2]);
       printf ("}\n");
@@ -706,14 +707,40 @@ bench_depth (guint n)
   fflush (stdout);
 }
 
-static void
-bench_streams (const char *only)
+static gboolean quick;
+static char *only;
+
+static const GOptionEntry options[] = {
+  { "quick", 0, 0, G_OPTION_ARG_NONE, &quick, "Fewer and shorter tries", NULL },
+  { "only",
+    0,
+    0,
+    G_OPTION_ARG_STRING,
+    &only,
+    "Streams with WORDS in their name, or lent, turns or depth",
+    "WORDS" },
+  { NULL }
+};
+
+static gboolean
+is_wanted (const char *name, gboolean *found)
+{
+  if (only != NULL && !g_str_equal (only, name))
+    return FALSE;
+  *found = TRUE;
+  return TRUE;
+}
+
+/* Whether one is wanted. */
+static gboolean
+bench_streams (void)
 {
   static const struct
   {
     gsize size;
     double target;
   } sizes[] = { { 16, 2 }, { 100, 2 }, { 1024, 1.5 }, { 65536, 1 }, { 1048576, 1 } };
+  gboolean found = FALSE;
   static const guint shapes[][2] = { { 1, 1 }, { 4, 4 }, { 1, 8 } };
 
   for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
@@ -722,18 +749,27 @@ bench_streams (const char *only)
         g_autofree char *name =
           g_strdup_printf ("channel, %zu B, %u to %u", sizes[i].size, shapes[j][0], shapes[j][1]);
 
-        if (only == NULL || strstr (name, only) != NULL)
-          bench_stream (name, sizes[i].size, shapes[j][0], shapes[j][1], sizes[i].target);
+        if (only != NULL && strstr (name, only) == NULL)
+          continue;
+        bench_stream (name, sizes[i].size, shapes[j][0], shapes[j][1], sizes[i].target);
+        found = TRUE;
       }
+  return found;
 }
 
-/* [--quick] [--only WORDS], which are part of the name of a stream, or "lent", "turns", "depth" */
 int
 main (int argc, char **argv)
 {
-  const char *only = argc > 2 && g_str_equal (argv[argc - 2], "--only") ? argv[argc - 1] : NULL;
-  gboolean quick = argc > 1 && g_str_equal (argv[1], "--quick");
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+  g_autoptr (GError) error = NULL;
+  gboolean found;
 
+  g_option_context_add_main_entries (context, options, NULL);
+  if (!g_option_context_parse (context, &argc, &argv, &error))
+    {
+      fprintf (stderr, "%s\n", error->message);
+      return 2;
+    }
   if (quick)
     {
       n_rounds = 3;
@@ -745,15 +781,17 @@ main (int argc, char **argv)
 #ifndef ICEORYX_PEER
   fprintf (stderr, "Without iceoryx: it was not there when this was built\n");
 #endif
-  bench_streams (only);
-  if (only == NULL || g_str_equal (only, "lent"))
+  found = bench_streams ();
+  if (is_wanted ("lent", &found))
     {
       bench_lent (65536);
       bench_lent (1048576);
     }
-  if (only == NULL || g_str_equal (only, "turns"))
+  if (is_wanted ("turns", &found))
     bench_turns ();
-  if (only == NULL || g_str_equal (only, "depth"))
+  if (is_wanted ("depth", &found))
     bench_depth (quick ? 100000 : 1000000);
-  return 0;
+  if (!found)
+    fprintf (stderr, "Nothing is called \"%s\"\n", only);
+  return found ? 0 : 2;
 }

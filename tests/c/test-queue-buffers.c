@@ -303,6 +303,27 @@ test_bounded_by_bytes (void)
 }
 
 static void
+test_whole_pages (void)
+{
+  static const gsize lengths[] = { 1, 4000, 70000, 600001 };
+  const guint32 page = (guint32) mp_segment_get_page_size () / MP_RING_UNIT;
+
+  g_test_summary ("The memory of a ring grows by whole pages, which only can be mapped at once");
+  for (gsize i = 0; i < G_N_ELEMENTS (lengths); i++)
+    {
+      g_autoptr (MpQueue) queue = mp_queue_new (0, 4000000, NULL);
+      MpRingShared *shared = queue->ring->shared;
+
+      for (gsize n = 0; n < MIN (3900000 / (lengths[i] + 16), 20000); n++)
+        {
+          put (queue, lengths[i], 0);
+          g_assert_cmpuint (atomic_load (&shared->put_backed) % page, ==, 0);
+        }
+      g_assert_cmpuint (atomic_load (&shared->put_backed), >, 0);
+    }
+}
+
+static void
 test_values (void)
 {
   g_autoptr (MpQueue) queue = mp_queue_new (0, 0, NULL);
@@ -715,6 +736,7 @@ main (int argc, char **argv)
   g_test_add_func ("/queue-buffers/two-threads", test_two_threads);
   g_test_add_func ("/queue-buffers/unused-loans", test_unused_loans);
   g_test_add_func ("/queue-buffers/bounded-by-bytes", test_bounded_by_bytes);
+  g_test_add_func ("/queue-buffers/whole-pages", test_whole_pages);
   g_test_add_func ("/queue-buffers/values", test_values);
   g_test_add_func ("/queue-buffers/killed-holder", test_killed_holder);
   g_test_add_func ("/queue-buffers/killed-holder-beside-puts", test_killed_holder_beside_puts);
