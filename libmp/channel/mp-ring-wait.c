@@ -382,19 +382,19 @@ spin (MpRing *self, const MpRingNeed *need)
 {
   MpRingSide *side = mp_ring_get_side (self, need->condition);
   Looking looking = { .ring = self, .need = need };
-  gboolean found;
+  gboolean spun, found;
 
   if ((need->condition & G_IO_OUT) != 0)
     return mp_spin (&self->put_spin, look, &looking);
   if (is_coming (side))
     return FALSE;
   announce (side);
-  found = mp_spin (&self->get_spin, look, &looking);
-  if (found)
-    linger (self);
-  else
-    found = mp_spin_yielding (&self->get_yield, look, &looking);
+  spun = mp_spin (&self->get_spin, look, &looking);
+  found = spun || mp_spin_yielding (&self->get_yield, look, &looking);
   arrive (side);
+  /* Not while it is expected: were it stopped meanwhile, nobody would be woken. */
+  if (spun)
+    linger (self);
   return found;
 }
 
