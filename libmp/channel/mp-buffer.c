@@ -6,8 +6,6 @@
 #include "../base/mp-copy-private.h"
 #include "../base/mp-error.h"
 
-#include <string.h>
-
 /**
  * MpBuffer:
  *

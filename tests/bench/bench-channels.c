@@ -731,7 +731,7 @@ is_wanted (const char *name, gboolean *found)
   return TRUE;
 }
 
-/* Whether one is wanted. */
+/* FALSE if none was wanted. */
 static gboolean
 bench_streams (void)
 {
