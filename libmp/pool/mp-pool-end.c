@@ -76,8 +76,9 @@ mp_pool_kill (MpPool *self)
     return;
 
   mp_pool_core_lock (core);
-  mp_pool_core_terminate (core);
+  /* First, or a handler of SIGTERM might begin. */
   mp_pool_core_kill_workers (core);
+  mp_pool_core_terminate (core);
   mp_pool_core_unlock (core);
 }
 
