@@ -18,9 +18,11 @@
  * _get()). Nobody else has to know of these states; but after the last message nobody
  * may come to inherit the lock, unless who looks after the dead does (mp_ring_tend()).
  *
- * Memory is reused, the most recently used first: fresh pages are much dearer than
- * the copy. Nobody has to keep count of free blocks; a small stack of hints says
- * where to look first. */
+ * Memory is reused: fresh pages are much dearer than the copy. But what another processor has
+ * just read is in the cache that it has for itself, and to write there means to get line by line
+ * out of that, four times dearer than from the cache that both share. So some blocks take turns,
+ * and these are the most recently used. Nobody has to keep count of free blocks; a ring of hints
+ * says where to look first. */
 
 #include "mp-store-layout-private.h"
 
@@ -29,6 +31,7 @@
 #include <sys/mman.h>
 
 #include "../base/mp-clock-private.h"
+#include "../base/mp-micro-lock-private.h"
 
 /* So many blocks are looked at before another one is opened. */
 #define MAX_LOOKS 256u
@@ -42,6 +45,12 @@
  * more; and all of it where this happens again and again, unless it is very much. */
 #define KEPT_MESSAGES 4u
 #define MUCH_BYTES ((guint64) 1 << 30)
+/* Of blocks that take turns: more than a processor has for itself of its cache, less than all have
+ * together. What is shorter takes no turns, and one is added for so many messages. */
+#define TURN_BYTES ((guint64) 4 << 20)
+#define LEAST_TURN_LENGTH ((guint64) 16 << 10)
+#define TURN_GROWTH 8u
+#define MAX_OLDER 3u
 /* After all were found in use. */
 #define FULL_US (10 * 1000)
 
@@ -202,25 +211,61 @@ is_fit (MpStore *self, guint32 index, guint64 length)
   return backed >= length && backed / MAX_WASTE <= MAX (length, MP_STORE_SMALL_BYTES);
 }
 
-/* The top of the stack of hints, if it fits. */
+static gboolean
+take_another (MpStore *self, guint64 length, MpBlockRef *ref)
+{
+  uint32_t used = atomic_load (self->used);
+
+  while (used < MP_STORE_MAX_BLOCKS)
+    {
+      if (atomic_compare_exchange_weak (self->used, &used, used + 1) &&
+          take_index (self, used, length, ref))
+        return TRUE;
+      used = atomic_load (self->used);
+    }
+  return FALSE;
+}
+
+static gboolean
+take_hinted (MpStore *self, guint32 at, guint64 length, MpBlockRef *ref)
+{
+  _Atomic uint32_t *place = &self->shared->recent[at % MP_STORE_N_RECENT];
+  guint32 index = atomic_load_explicit (place, memory_order_relaxed) - 1;
+
+  if (index >= MP_STORE_MAX_BLOCKS || !is_fit (self, index, length))
+    return FALSE;
+  atomic_store_explicit (place, 0, memory_order_relaxed);
+  return take_index (self, index, length, ref);
+}
+
+/* How many blocks take turns. */
+static guint32
+get_turns (guint64 length)
+{
+  if (length < LEAST_TURN_LENGTH || !mp_micro_lock_may_spin ())
+    return 1;
+  return (guint32) CLAMP (TURN_BYTES / length, 1, MP_STORE_N_RECENT / 2);
+}
+
+/* What was given back the longest ago of those that take turns, or else a bit before. */
 static gboolean
 take_recent (MpStore *self, guint64 length, MpBlockRef *ref)
 {
-  MpStoreShared *shared = self->shared;
-  guint32 top = atomic_load_explicit (&shared->recent_top, memory_order_relaxed);
+  guint32 top = atomic_load_explicit (&self->shared->recent_top, memory_order_relaxed);
+  guint32 turns = get_turns (length);
 
-  for (guint32 i = 0; i < 4; i++)
+  if (turns > get_used (self) && top % TURN_GROWTH == TURN_GROWTH - 1 &&
+      take_another (self, length, ref))
+    return TRUE;
+  for (guint32 i = turns; i > 0; i--)
     {
-      _Atomic uint32_t *place = &shared->recent[(top - 1) % MP_STORE_N_RECENT];
-      guint32 index = atomic_load_explicit (place, memory_order_relaxed) - 1;
-
-      if (index < MP_STORE_MAX_BLOCKS && !is_fit (self, index, length))
-        return FALSE;
-      atomic_store_explicit (place, 0, memory_order_relaxed);
-      atomic_compare_exchange_strong (&shared->recent_top, &top, top - 1);
-      if (index < MP_STORE_MAX_BLOCKS && take_index (self, index, length, ref))
+      if (take_hinted (self, top - i, length, ref))
         return TRUE;
-      top = atomic_load_explicit (&shared->recent_top, memory_order_relaxed);
+    }
+  for (guint32 i = 1; i <= MAX_OLDER; i++)
+    {
+      if (take_hinted (self, top - turns - i, length, ref))
+        return TRUE;
     }
   return FALSE;
 }
@@ -250,21 +295,6 @@ take_by_looking (MpStore *self, guint64 length, guint32 looks, MpBlockRef *ref)
         best = index;
     }
   return best != MP_STORE_MAX_BLOCKS && take_index (self, best, length, ref);
-}
-
-static gboolean
-take_another (MpStore *self, guint64 length, MpBlockRef *ref)
-{
-  uint32_t used = atomic_load (self->used);
-
-  while (used < MP_STORE_MAX_BLOCKS)
-    {
-      if (atomic_compare_exchange_weak (self->used, &used, used + 1) &&
-          take_index (self, used, length, ref))
-        return TRUE;
-      used = atomic_load (self->used);
-    }
-  return FALSE;
 }
 
 /* Whatever there is. */

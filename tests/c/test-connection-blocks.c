@@ -12,6 +12,7 @@
 #include "channel/mp-connection-private.h"
 
 #define LONG ((gsize) 1 << 20)
+#define MAX_TURNS 4
 
 static GBytes *
 make (guint8 number, gsize length)
@@ -115,22 +116,22 @@ test_memory (void)
   {
     g_auto (Ends) ends = met_new ();
     g_autoptr (GBytes) first = NULL;
-    gconstpointer place = NULL;
+    g_autoptr (GHashTable) places = g_hash_table_new (NULL, NULL);
 
     send_long (ends.a, 7);
     first = mp_connection_recv_bytes (ends.b, FAR, NULL, NULL);
     most = test_count_fds ();
-    for (guint8 i = 0; i < 20; i++)
+    for (guint8 i = 0; i < 100; i++)
       {
         g_autoptr (GBytes) bytes = NULL;
 
         send_long (ends.a, i);
         bytes = mp_connection_recv_bytes (ends.b, FAR, NULL, NULL);
         assert_long (bytes, i);
-        if (place != NULL)
-          g_assert_true (g_bytes_get_data (bytes, NULL) == place);
-        place = g_bytes_get_data (bytes, NULL);
+        g_hash_table_add (places, (gpointer) g_bytes_get_data (bytes, NULL));
       }
+    /* Some blocks take turns, so that each is not in the cache of whoever read it any more. */
+    g_assert_cmpuint (g_hash_table_size (places), <=, MAX_TURNS);
     assert_long (first, 7);
     mp_connection_close (ends.b);
     g_clear_object (&ends.b);

@@ -85,7 +85,7 @@ receive_in_loop (MpConnection *self, GError **error)
 static gboolean
 receive_numbered (MpConnection *self, GRand *rand, guint32 number, GError **error)
 {
-  static guint8 place[MAX_SIZE];
+  static guint8 place[sizeof (Head) + MAX_SIZE];
   g_autoptr (GBytes) bytes = NULL;
   gsize length;
 
@@ -149,16 +149,25 @@ typedef struct
   guint seed;
 } Life;
 
+/* It should have been killed before. */
+static int
+tell_end (const GError *error)
+{
+  g_printerr ("It ended by itself: %s\n", error->message);
+  return 1;
+}
+
 static int
 send_until_killed (gpointer data)
 {
   Life *life = data;
   g_autoptr (GRand) rand = rand_new (life->seed);
+  g_autoptr (GError) error = NULL;
 
   mp_connection_close (life->ends.a);
-  for (guint32 number = 0; send_numbered (life->ends.b, rand, number, NULL); number++)
+  for (guint32 number = 0; send_numbered (life->ends.b, rand, number, &error); number++)
     ;
-  return 1;
+  return tell_end (error);
 }
 
 static int
@@ -166,11 +175,12 @@ receive_until_killed (gpointer data)
 {
   Life *life = data;
   g_autoptr (GRand) rand = rand_new (life->seed);
+  g_autoptr (GError) error = NULL;
 
   mp_connection_close (life->ends.b);
-  for (guint32 number = 0; receive_numbered (life->ends.a, rand, number, NULL); number++)
+  for (guint32 number = 0; receive_numbered (life->ends.a, rand, number, &error); number++)
     ;
-  return 1;
+  return tell_end (error);
 }
 
 static int
@@ -178,13 +188,14 @@ answer_until_killed (gpointer data)
 {
   Life *life = data;
   g_autoptr (GRand) rand = rand_new (life->seed);
+  g_autoptr (GError) error = NULL;
 
   mp_connection_close (life->ends.b);
-  for (guint32 number = 0; receive_numbered (life->ends.a, rand, number, NULL) &&
-                           send_numbered (life->ends.a, rand, number, NULL);
+  for (guint32 number = 0; receive_numbered (life->ends.a, rand, number, &error) &&
+                           send_numbered (life->ends.a, rand, number, &error);
        number++)
     ;
-  return 1;
+  return tell_end (error);
 }
 
 /* Whether it is the one that a message came in part. */
