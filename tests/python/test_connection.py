@@ -340,6 +340,27 @@ class TestMessages(unittest.TestCase):
                     reader.recv()
                 self.assertRaises(EOFError, reader.recv)
 
+    def test_reset(self):
+        for package in (mp, standard):
+            one, other = package.Pipe()
+            with one:
+                one.send('never read')
+                other.close()
+                self.assertRaises(ConnectionResetError, one.recv)
+                self.assertRaises(EOFError, one.recv)
+
+    def test_in_pieces(self):
+        message = struct.pack('!i', 7) + b'payload'
+        for reader, writer in self.pipes():
+            for cut in range(len(message) * 20):
+                cut %= len(message)
+                os.write(writer.fileno(), message[:cut])
+                thread = in_thread(os.write, writer.fileno(), message[cut:] + message)
+                self.assertEqual(reader.recv_bytes(), b'payload')
+                self.assertEqual(reader.recv_bytes(), b'payload')
+                joined(thread)
+            self.assertFalse(reader.poll())
+
     def test_what_cannot_be_pickled(self):
         for reader, writer in self.pipes():
             self.assertRaisesRegex(RuntimeError, 'not to be pickled', writer.send,

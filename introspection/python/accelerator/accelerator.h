@@ -70,7 +70,7 @@ PyObject *accelerator_open_message (MpBuffer *buffer);
 PyObject *accelerator_raise_glib (GError *error);
 gboolean accelerator_add_type (PyObject *module, const char *name, PyType_Spec *spec);
 
-/* locks.c, events.c, values.c, queue.c, worker.c, child.c, pool.c */
+/* locks.c, events.c, values.c, queue.c, worker.c, child.c, pool.c, connections.c */
 
 gboolean accelerator_add_locks (PyObject *module);
 gboolean accelerator_add_events (PyObject *module);
@@ -79,6 +79,7 @@ gboolean accelerator_add_queue (PyObject *module);
 gboolean accelerator_add_worker (PyObject *module);
 gboolean accelerator_add_child (PyObject *module);
 gboolean accelerator_add_pool (PyObject *module);
+gboolean accelerator_add_connections (PyObject *module);
 
 /* Whether @object is an RLock or a Lock of this module that is attached. */
 gboolean accelerator_is_lock (PyObject *object);

@@ -204,7 +204,7 @@ fill_module (PyObject *module)
   return accelerator_add_locks (module) && accelerator_add_events (module) &&
              accelerator_add_values (module) && accelerator_add_queue (module) &&
              accelerator_add_worker (module) && accelerator_add_child (module) &&
-             accelerator_add_pool (module)
+             accelerator_add_pool (module) && accelerator_add_connections (module)
            ? 0
            : -1;
 }

@@ -13,8 +13,8 @@ from ._pure import Barrier, Condition
 
 __all__ = ["ACCELERATED", "Barrier", "Condition", "Event", "Lock", "Queue", "RLock",
            "Semaphore", "Synchronized", "Worker", "announce_link", "fork_child",
-           "locked_attribute", "push_parts", "read_start", "receive_message", "receive_start",
-           "send_message", "taker_of"]
+           "locked_attribute", "push_parts", "read_start", "receive_message", "receive_soon",
+           "receive_start", "send_message", "taker_of"]
 
 ACCELERATED = os.environ.get("MP_ACCELERATOR", "1") != "0"
 if ACCELERATED:
@@ -22,13 +22,15 @@ if ACCELERATED:
         from _multiprocessing_gi import (Event, Lock, Queue, RLock, Semaphore, Synchronized,
                                          Worker, announce_link, fork_child, locked_attribute,
                                          push_parts, read_start, receive_message,
-                                         receive_start, send_message, take_result)
+                                         receive_soon, receive_start, send_message,
+                                         take_result)
     except ImportError:
         ACCELERATED = False
 if not ACCELERATED:
     from ._pure import (Event, Lock, Queue, RLock, Semaphore, Synchronized,  # noqa: F401
                         Worker, announce_link, fork_child, locked_attribute, push_parts,
-                        read_start, receive_message, receive_start, send_message, taker_of)
+                        read_start, receive_message, receive_soon, receive_start, send_message,
+                        taker_of)
 else:
     def taker_of(job):
         """What gives (memory, codec) of the long result of an index, or None; no Python code."""

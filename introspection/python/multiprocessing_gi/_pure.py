@@ -22,8 +22,8 @@ from ._raw import MP_ERROR, Gio, GLib, Mp, deadline_after, is_mp_error
 
 __all__ = ["Lock", "RLock", "Semaphore", "Condition", "Event", "Barrier", "Queue",
            "Synchronized", "Worker", "announce_link", "fork_child", "locked_attribute",
-           "push_parts", "read_start", "receive_message", "receive_start", "send_message",
-           "set_name", "taker_of"]
+           "push_parts", "read_start", "receive_message", "receive_soon", "receive_start",
+           "send_message", "set_name", "taker_of"]
 
 _DONE, _TIMED_OUT, _INTERRUPTED, _FAILED = (
     int(Mp.WaitResult.DONE), int(Mp.WaitResult.TIMED_OUT), int(Mp.WaitResult.INTERRUPTED),
@@ -316,6 +316,11 @@ def push_parts(job, parts):
 def taker_of(job):
     """What gives an MpBuffer, the long result of an index, or None; no Python code."""
     return job.take_buffer
+
+
+def receive_soon(_fd):
+    """What is there of the next message of a socket: False, for nobody can tell."""
+    return False
 
 
 class Worker:

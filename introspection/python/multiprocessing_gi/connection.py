@@ -19,6 +19,7 @@ import time
 # That of signal makes an enumeration's member of it, which takes as long as a system call.
 from _signal import getsignal
 
+from ._primitives import receive_soon
 from ._raw import BufferTooShort
 from ._serialize import dumps, loads
 
@@ -53,6 +54,8 @@ class Connection:
     _begun = b""
     # Whether the peer was left with a part of a message.
     _torn = False
+    # Whether it may be a socket, of which one can read without waiting.
+    _is_socket = True
 
     def __init__(self, handle, readable=True, writable=True):
         handle = operator.index(handle)
@@ -191,14 +194,21 @@ class Connection:
         if size <= _JOIN_LIMIT:
             # Together: what is written at once is not interleaved, nor delayed by TCP.
             pieces = [_PACK(size) + data]
+            if getsignal(_SIGPIPE) != _SIG_DFL:
+                written = os.write(self._handle, pieces[0])
+                if written == size + _HEADER.size:
+                    return
+                self._write_all(_after(pieces, written), written)
+                return
         elif size <= _MAX_SHORT:
             pieces = [_HEADER.pack(size), data]
         else:
             pieces = [_LONG_HEADER.pack(_LONG, size), data]
         self._write_all(pieces)
 
-    def _write_all(self, pieces):
-        total = left = sum(map(len, pieces))
+    def _write_all(self, pieces, before=0):
+        left = sum(map(len, pieces))
+        total = before + left
         try:
             while True:
                 left -= (written := self._write(pieces))
@@ -235,7 +245,13 @@ class Connection:
     def _receive(self, maxlength=None):
         """The payload of the next message, as bytes or a bytearray."""
         if self._size is None:
-            self._size, = _LENGTH(self._read(_HEADER.size))
+            if self._is_socket and maxlength is None and not self._begun:
+                data = receive_soon(self._handle)
+                if type(data) is bytes:
+                    return data
+                self._go_on_from(data)
+            if self._size is None:
+                self._size, = _LENGTH(self._read(_HEADER.size))
         if self._size == _LONG:
             self._size, = _LONG_LENGTH(self._read(8))
         size = self._size
@@ -255,6 +271,20 @@ class Connection:
         data = self._read(size)
         self._size = None
         return data
+
+    def _go_on_from(self, part):
+        """Takes what receive_soon() has, which is not a message."""
+        if type(part) is bool:
+            self._is_socket = part
+            return
+        header, begun = part
+        if not header:
+            self._end()
+        if len(header) == _HEADER.size:
+            self._size, = _LENGTH(header)
+        else:
+            begun = header
+        self._begun = bytearray(begun)
 
     def _receive_special(self, size):
         """The message whose length stands for something else."""
