@@ -19,6 +19,16 @@ note_block (MpRingGetting *getting, const MpBlockRef *ref)
   g_array_append_vals (getting->blocks, ref, 1);
 }
 
+/* Maps it for who wants the bytes. FALSE with errno set if they are not there. */
+static gboolean
+look_at_block (MpStore *store, MpRingGetting *getting, const MpBlockRef *ref, MpStoreMap **map)
+{
+  if (!getting->without_data)
+    *map = mp_store_map (store, ref, TRUE);
+  return getting->without_data ? !getting->keep || mp_store_check_filled (store, ref)
+                               : *map != NULL;
+}
+
 static MpRingStatus
 take_from_block (MpRing *self,
                  MpRingGetting *getting,
@@ -31,7 +41,7 @@ take_from_block (MpRing *self,
   MpBlockState state = getting->lease ? MP_BLOCK_LEASING : MP_BLOCK_TAKING;
   MpStore *store = mp_ring_get_store (self, FALSE);
   MpStoreMap *map = NULL;
-  gboolean wanted;
+  gboolean there, wanted;
 
   if (store == NULL)
     return mp_ring_status_of_errno ();
@@ -43,16 +53,13 @@ take_from_block (MpRing *self,
   mp_store_set_seq (store, ref, seq);
   if (!mp_store_take_queued (store, ref, state))
     return MP_RING_CORRUPT;
-  if (!getting->without_data)
+  there = look_at_block (store, getting, ref, &map);
+  if (!there)
     {
-      map = mp_store_map (store, ref, TRUE);
-      if (map == NULL)
-        {
-          MpRingStatus status = mp_ring_status_of_errno ();
+      MpRingStatus status = mp_ring_status_of_errno ();
 
-          mp_store_change (store, ref, state, MP_BLOCK_QUEUED);
-          return status;
-        }
+      mp_store_change (store, ref, state, MP_BLOCK_QUEUED);
+      return status;
     }
   wanted = getting->take (getting->user_data,
                           seq,
@@ -228,11 +235,12 @@ hand_over (MpRing *self,
            const MpBlockRef *ref,
            const MpBlockMessage *message)
 {
-  MpStoreMap *map = getting->without_data ? NULL : mp_store_map (self->store, ref, TRUE);
+  MpStoreMap *map = NULL;
+  gboolean there = look_at_block (self->store, getting, ref, &map);
   const guint8 *data = map != NULL ? map->data : NULL;
   MpRingStatus status = MP_RING_DONE;
 
-  if (map == NULL && !getting->without_data)
+  if (!there)
     status = mp_ring_status_of_errno ();
   else if (!getting->take (getting->user_data, 0, 1, message->codec, data, ref->length))
     status = MP_RING_REFUSED;

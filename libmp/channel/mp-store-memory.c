@@ -242,6 +242,17 @@ mp_store_map (MpStore *self, const MpBlockRef *ref, gboolean filled)
 }
 
 gboolean
+mp_store_check_filled (MpStore *self, const MpBlockRef *ref)
+{
+  MpStoreMap *map = atomic_exchange (&self->maps[ref->index % MP_STORE_MAX_BLOCKS], NULL);
+  gboolean mapped = map != NULL && map->length >= ref->length;
+
+  if (map != NULL)
+    mp_store_give_map (self, ref, map);
+  return mapped || is_filled (self, mp_store_get_offset (ref->index), round_up (ref->length));
+}
+
+gboolean
 mp_store_make_private (MpStore *self, const MpBlockRef *ref, MpStoreMap *map)
 {
   gsize length = (gsize) round_up (ref->length);

@@ -76,6 +76,9 @@ MpRingStatus mp_store_fill (MpStore *self,
  * NULL with errno set. */
 MpStoreMap *mp_store_map (MpStore *self, const MpBlockRef *ref, gboolean filled);
 void mp_store_give_map (MpStore *self, const MpBlockRef *ref, MpStoreMap *map);
+/* Whether it has the bytes that it is said to have, for who takes memory for them before it maps
+ * the block. FALSE with errno set. */
+gboolean mp_store_check_filled (MpStore *self, const MpBlockRef *ref);
 /* For one that is not to be used for another block. */
 void mp_store_map_free (MpStoreMap *map);
 /* Where it is mapped, this process sees the block as it is, but what it writes is its own; other

@@ -45,8 +45,9 @@ time_peer (guint processes, gsize size, guint n)
   g_autofree char *processes_text = g_strdup_printf ("%u", processes);
   g_autofree char *size_text = g_strdup_printf ("%zu", size);
   g_autofree char *n_text = g_strdup_printf ("%u", n);
+  const char *python = g_getenv ("MP_BENCH_PYTHON");
   const char *argv[] = {
-    g_getenv ("MP_BENCH_PYTHON"), "-c", peer, processes_text, size_text, n_text, NULL
+    python != NULL ? python : "python3", "-c", peer, processes_text, size_text, n_text, NULL
   };
   g_autofree char *out = NULL;
   g_autoptr (GError) error = NULL;
@@ -54,7 +55,7 @@ time_peer (guint processes, gsize size, guint n)
   if (!g_spawn_sync (NULL,
                      (char **) argv,
                      NULL,
-                     G_SPAWN_DEFAULT,
+                     G_SPAWN_SEARCH_PATH,
                      NULL,
                      NULL,
                      &out,

@@ -20,6 +20,8 @@
 /* What the allocator gets for shorter objects, once so many bytes were made. */
 #define ROOM (16 * 1024 * 1024)
 #define FEW_BYTES (4 * 1024 * 1024)
+/* So many times at most one kind of pages is chosen without a look at the other. */
+#define MAX_BETWEEN 32
 
 /* NULL with an exception set. */
 static MpJob *
@@ -76,42 +78,84 @@ advise (char *memory, gsize length, int advice)
     madvise (start, (gsize) (end - start), advice);
 }
 
-/* Fresh pages one by one cost more than the copy. */
+/* Which pages fresh memory has. Huge ones are cheaper, unless the host of this system has to clear
+ * them first: what was measured decides, and the other kind is tried again, ever more seldom. */
+typedef struct
+{
+  gboolean huge;
+  double costs[2]; /* nanoseconds a byte, by whether they are huge */
+  guint n_left;    /* until the other kind is tried */
+  guint n_between;
+} Pages;
+
+/* With the interpreter's lock. */
+static Pages pages = { .huge = TRUE, .n_left = 1, .n_between = 1 };
+
+/* Notes what @length bytes cost, of the kind chosen before, and chooses that of the next. */
 static void
+choose_pages (gsize length, gint64 microseconds)
+{
+  double *cost = &pages.costs[pages.huge], now = 1000.0 * (double) microseconds / (double) length;
+
+  *cost = *cost == 0 ? now : (*cost + now) / 2;
+  pages.huge = pages.costs[TRUE] <= pages.costs[FALSE];
+  if (--pages.n_left > 0)
+    return;
+  pages.n_between = MIN (2 * pages.n_between, MAX_BETWEEN);
+  pages.n_left = pages.n_between;
+  pages.huge = !pages.huge;
+}
+
+static void
+advise_pages (char *memory, gsize length)
+{
+  advise (memory, length, pages.huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+/* All at once: one by one they cost more than the copy. How many microseconds it took. */
+static gint64
 have_pages (char *memory, gsize length)
 {
-  if (length >= HUGE_ENOUGH)
-    advise (memory, length, MADV_HUGEPAGE);
+  gint64 start = g_get_monotonic_time ();
+
 #ifdef MADV_POPULATE_WRITE
   /* Where the kernel does not know it, they come one by one. */
   advise (memory, length, MADV_POPULATE_WRITE);
 #endif
+  return g_get_monotonic_time () - start;
 }
 
-/* Objects that stay lie side by side in memory that the allocator would get bit by bit, and so
- * without huge pages. It gets it for many of them at a time, and keeps it as it is not in use yet.
- * With the interpreter's lock. */
+/* What objects lie in that stay side by side. */
+static struct
+{
+  gsize left;
+  gsize length; /* of those that there are */
+  gint64 microseconds;
+} room = { .left = FEW_BYTES };
+
+/* The allocator would get their memory bit by bit, and so without huge pages. It gets it for many
+ * of them at a time, and keeps it as it is not in use yet. With the interpreter's lock. */
 static void
 make_room (gsize length)
 {
-  static gsize left = FEW_BYTES;
-
-  if (length >= HUGE_ENOUGH)
-    return;
-  if (left < length)
+  if (room.left < length)
     {
+      if (room.length > 0)
+        choose_pages (room.length, room.microseconds);
       /* The first time it may be mapped for itself: what was freed so once is not any more. */
       for (int i = 0; i < 2; i++)
         {
           char *memory = malloc (ROOM);
 
           if (memory != NULL)
-            advise (memory, ROOM, MADV_HUGEPAGE);
+            advise_pages (memory, ROOM);
           free (memory);
         }
-      left = ROOM;
+      room.left = ROOM;
+      room.length = 0;
+      room.microseconds = 0;
     }
-  left -= length;
+  room.left -= length;
 }
 
 static gboolean
@@ -131,21 +175,30 @@ is_whole_bytes (const guint8 *data, gsize length)
 static PyObject *
 copy_bytes (MpBuffer *buffer, const guint8 *data, gsize length)
 {
+  gboolean is_big = length >= HUGE_ENOUGH;
+  gint64 microseconds = 0;
   PyThreadState *state;
   PyObject *bytes;
   char *memory;
 
-  make_room (length);
+  if (!is_big)
+    make_room (length);
   bytes = PyBytes_FromStringAndSize (NULL, (Py_ssize_t) length);
   memory = bytes != NULL ? PyBytes_AsString (bytes) : NULL;
+  if (memory != NULL && is_big)
+    advise_pages (memory, length);
   state = PyEval_SaveThread ();
   if (memory != NULL)
     {
-      have_pages (memory, length);
+      microseconds = have_pages (memory, length);
       memcpy (memory, data, length);
     }
   mp_buffer_unref (buffer);
   PyEval_RestoreThread (state);
+  if (is_big)
+    choose_pages (length, microseconds);
+  room.length += is_big ? 0 : length;
+  room.microseconds += is_big ? 0 : microseconds;
   return bytes;
 }
 
