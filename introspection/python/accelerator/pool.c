@@ -112,17 +112,14 @@ advise_pages (char *memory, gsize length)
   advise (memory, length, pages.huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
-/* All at once: one by one they cost more than the copy. How many microseconds it took. */
-static gint64
+/* All at once: one by one they cost more than the copy. */
+static void
 have_pages (char *memory, gsize length)
 {
-  gint64 start = g_get_monotonic_time ();
-
 #ifdef MADV_POPULATE_WRITE
   /* Where the kernel does not know it, they come one by one. */
   advise (memory, length, MADV_POPULATE_WRITE);
 #endif
-  return g_get_monotonic_time () - start;
 }
 
 /* What objects lie in that stay side by side. */
@@ -176,23 +173,25 @@ static PyObject *
 copy_bytes (MpBuffer *buffer, const guint8 *data, gsize length)
 {
   gboolean is_big = length >= HUGE_ENOUGH;
-  gint64 microseconds = 0;
   PyThreadState *state;
+  gint64 microseconds;
   PyObject *bytes;
   char *memory;
 
   if (!is_big)
     make_room (length);
+  /* The allocator writes behind what it gives: a huge page may come there. */
+  microseconds = -g_get_monotonic_time ();
   bytes = PyBytes_FromStringAndSize (NULL, (Py_ssize_t) length);
   memory = bytes != NULL ? PyBytes_AsString (bytes) : NULL;
   if (memory != NULL && is_big)
     advise_pages (memory, length);
   state = PyEval_SaveThread ();
   if (memory != NULL)
-    {
-      microseconds = have_pages (memory, length);
-      memcpy (memory, data, length);
-    }
+    have_pages (memory, length);
+  microseconds += g_get_monotonic_time ();
+  if (memory != NULL)
+    memcpy (memory, data, length);
   mp_buffer_unref (buffer);
   PyEval_RestoreThread (state);
   if (is_big)
