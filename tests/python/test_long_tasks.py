@@ -398,24 +398,23 @@ class TestLongTasks(unittest.TestCase):
         self.assertLess(count_faults() - before, 20 * len(items))
 
     @unittest.skipUnless(ACCELERATED and has_huge_pages(), "there are no huge pages to be had")
-    def test_results_that_stay_have_huge_pages(self):
+    def test_results_that_stay_may_have_huge_pages(self):
+        """Both kinds of pages are tried: which of them is cheaper differs."""
         code, out, err = tasks.run_script('''
             import sys
             sys.path.insert(0, sys.argv[1])
-            from test_long_tasks import LONG, count_faults, echo, mp
+            from test_long_tasks import LONG, echo, mp
 
             if __name__ == '__main__':
                 items = [b"h" * LONG] * 100
                 with mp.Pool(2) as pool:
-                    for function in len, echo:
-                        pool.map(function, items, chunksize=1)
-                    before = count_faults()
                     kept = pool.map(echo, items, chunksize=1)
                     assert list(map(len, kept)) == [LONG] * len(items)
-                    print(count_faults() - before)
+                    with open('/proc/self/smaps_rollup', encoding='ascii') as file:
+                        print(*(line.split()[1] for line in file if 'AnonHuge' in line))
         ''', os.path.dirname(__file__), without=MALLOC_VARIABLES)
         self.assertEqual(code, 0, err)
-        self.assertLess(int(out), 128 * 100)
+        self.assertGreater(int(out), 0)
 
     def test_closed_before_all_was_sent(self):
         """All of the input runs, whoever reads it, and little of it is under way at a time."""
