@@ -152,7 +152,7 @@ gboolean mp_connection_recv_bytes_into (MpConnection *self,
                                         GError **error);
 
 MP_AVAILABLE_IN_ALL
-gssize mp_connection_read_soon (int fd, gpointer data, gsize length);
+gssize mp_connection_peek_soon (int fd, gpointer data, gsize length);
 
 MP_AVAILABLE_IN_ALL
 gboolean mp_connection_send_fd (MpConnection *self,

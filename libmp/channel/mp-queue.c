@@ -56,7 +56,7 @@
  * # Long messages
  *
  * What is longer than some pages does not go through the queue's ring, but lies in memory of its
- * own, which is used again and again, in turns, up to 4 MiB of it. It can be filled and read
+ * own, which is used again and again, some MiB of it in turns. It can be filled and read
  * there without any copy: [method@Mp.Queue.loan], [method@Mp.Queue.get_buffer]. There are
  * 4096 such places; when all are in use, and where the queue is bounded by bytes, long messages
  * are copied like others. Of the memory that is not in use, 64 MiB are kept for as long as

@@ -42,6 +42,7 @@ typedef struct
 {
   _Atomic uint32_t recent_top;
   _Atomic uint32_t look_at;
+  _Atomic uint32_t turns_looked_at; /* what recent_top was, or will be before the next look */
   _Atomic uint32_t recent[MP_STORE_N_RECENT]; /* index plus one; 0: nothing */
   _Atomic uint64_t backed;                    /* of all together; a hint */
   _Atomic int64_t emptied_at;                 /* when much was given back; monotonic microseconds */

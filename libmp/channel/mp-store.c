@@ -45,11 +45,14 @@
  * more; and all of it where this happens again and again, unless it is very much. */
 #define KEPT_MESSAGES 4u
 #define MUCH_BYTES ((guint64) 1 << 30)
-/* Of blocks that take turns: more than a processor has for itself of its cache, less than all have
- * together. What is shorter takes no turns, and one is added for so many messages. */
+/* Of free blocks that take turns: more than a processor has for itself of its cache, less than all
+ * have together. One is added when so many were given back, but where there were enough, nobody
+ * looks for a while. Of all lengths together, blocks are not added beyond twice as much. */
 #define TURN_BYTES ((guint64) 4 << 20)
+#define TURN_GROWTH 8
+/* What is lent may be shorter; it takes no turns. */
 #define LEAST_TURN_LENGTH ((guint64) 16 << 10)
-#define TURN_GROWTH 8u
+#define TURN_PAUSE 120
 #define MAX_OLDER 3u
 /* After all were found in use. */
 #define FULL_US (10 * 1000)
@@ -174,13 +177,18 @@ mp_store_get_seq (MpStore *self, const MpBlockRef *ref)
 
 /* Finding a free one */
 
+static _Atomic uint32_t *
+get_place (MpStore *self, guint32 at)
+{
+  return &self->shared->recent[at % MP_STORE_N_RECENT];
+}
+
 static void
 push_recent (MpStore *self, guint32 index)
 {
-  MpStoreShared *shared = self->shared;
-  guint32 top = atomic_fetch_add_explicit (&shared->recent_top, 1, memory_order_relaxed);
+  guint32 top = atomic_fetch_add_explicit (&self->shared->recent_top, 1, memory_order_relaxed);
 
-  atomic_store_explicit (&shared->recent[top % MP_STORE_N_RECENT], index + 1, memory_order_relaxed);
+  atomic_store_explicit (get_place (self, top), index + 1, memory_order_relaxed);
 }
 
 static gboolean
@@ -226,25 +234,56 @@ take_another (MpStore *self, guint64 length, MpBlockRef *ref)
   return FALSE;
 }
 
+/* What was given back then; no index if it was taken since. */
+static guint32
+get_hint (MpStore *self, guint32 at)
+{
+  return atomic_load_explicit (get_place (self, at), memory_order_relaxed) - 1;
+}
+
 static gboolean
 take_hinted (MpStore *self, guint32 at, guint64 length, MpBlockRef *ref)
 {
-  _Atomic uint32_t *place = &self->shared->recent[at % MP_STORE_N_RECENT];
-  guint32 index = atomic_load_explicit (place, memory_order_relaxed) - 1;
+  guint32 index = get_hint (self, at);
 
   if (index >= MP_STORE_MAX_BLOCKS || !is_fit (self, index, length))
     return FALSE;
-  atomic_store_explicit (place, 0, memory_order_relaxed);
+  atomic_store_explicit (get_place (self, at), 0, memory_order_relaxed);
   return take_index (self, index, length, ref);
 }
 
-/* How many blocks take turns. */
+/* How many free blocks take turns. */
 static guint32
 get_turns (guint64 length)
 {
   if (length < LEAST_TURN_LENGTH || !mp_micro_lock_may_spin ())
     return 1;
   return (guint32) CLAMP (TURN_BYTES / length, 1, MP_STORE_N_RECENT / 2);
+}
+
+/* Whether one more is to take turns. Those that are being filled or read come back. */
+static gboolean
+wants_more (MpStore *self, guint32 top, guint32 turns, guint64 length)
+{
+  MpStoreShared *shared = self->shared;
+  guint32 looked_at = atomic_load_explicit (&shared->turns_looked_at, memory_order_relaxed);
+  gboolean enough;
+  guint32 n = 0;
+
+  if (turns == 1 || (gint32) (top - looked_at) < TURN_GROWTH ||
+      atomic_load_explicit (&shared->backed, memory_order_relaxed) + length > 2 * TURN_BYTES)
+    return FALSE;
+  for (guint32 i = 1; i <= turns; i++)
+    {
+      guint32 index = get_hint (self, top - i);
+
+      n += index < MP_STORE_MAX_BLOCKS && is_fit (self, index, length);
+    }
+  enough = n >= turns - turns / 4;
+  atomic_store_explicit (&shared->turns_looked_at,
+                         enough ? top + TURN_PAUSE : top,
+                         memory_order_relaxed);
+  return !enough;
 }
 
 /* What was given back the longest ago of those that take turns, or else a bit before. */
@@ -254,8 +293,7 @@ take_recent (MpStore *self, guint64 length, MpBlockRef *ref)
   guint32 top = atomic_load_explicit (&self->shared->recent_top, memory_order_relaxed);
   guint32 turns = get_turns (length);
 
-  if (turns > get_used (self) && top % TURN_GROWTH == TURN_GROWTH - 1 &&
-      take_another (self, length, ref))
+  if (wants_more (self, top, turns, length) && take_another (self, length, ref))
     return TRUE;
   for (guint32 i = turns; i > 0; i--)
     {

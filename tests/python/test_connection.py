@@ -349,6 +349,15 @@ class TestMessages(unittest.TestCase):
                 self.assertRaises(ConnectionResetError, one.recv)
                 self.assertRaises(EOFError, one.recv)
 
+    def test_reset_in_a_message(self):
+        for package in (mp, standard):
+            one, other = package.Pipe()
+            with one:
+                one.send('never read')
+                os.write(other.fileno(), struct.pack('!i', 5) + b'x')
+                other.close()
+                self.assertRaises(ConnectionResetError, one.recv)
+
     def test_in_pieces(self):
         message = struct.pack('!i', 7) + b'payload'
         for reader, writer in self.pipes():
@@ -498,6 +507,26 @@ class TestSignals(unittest.TestCase):
                     writer.send_bytes(bytes(10_000_000))
                 thread.join()
                 self.assertRaisesRegex(OSError, 'sent in part', writer.send, 1)
+
+    def test_handlers_that_raise_right_before_a_message(self):
+        main, n = threading.main_thread(), 300
+        one, other = mp.Pipe()
+
+        def answer():
+            for i in range(n):
+                other.recv_bytes()
+                signal.pthread_kill(main.ident, signal.SIGUSR1)
+                other.send_bytes(b'%d' % i)
+
+        with one, other, Interrupting(True):
+            thread = in_thread(answer)
+            for i in range(n):
+                with self.assertRaises(Interrupted):
+                    one.send_bytes(b'x')
+                    one.recv_bytes()
+                    self.fail('the handler did not run')
+                self.assertEqual(one.recv_bytes(), b'%d' % i)
+            joined(thread)
 
 
 class TestWait(unittest.TestCase):

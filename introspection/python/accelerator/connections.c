@@ -20,13 +20,33 @@ length_of (const guint8 *header)
          (guint32) header[3];
 }
 
-/* (header, beginning): what was read of a message that is not there as a whole, or not short.
- * Takes @beginning. */
+/* Reads header and payload; (header, beginning) if not all of it is there. Takes @payload. */
 static PyObject *
-answer_with_part (const guint8 *header, Py_ssize_t length, PyObject *beginning)
+receive_now (int fd, PyObject *payload, guint32 length)
 {
-  return beginning != NULL ? Py_BuildValue ("(y#N)", (const char *) header, length, beginning)
-                           : NULL;
+  guint8 header[HEADER_LENGTH];
+  struct iovec parts[] = {
+    { .iov_base = header, .iov_len = sizeof header },
+    { .iov_base = PyBytes_AsString (payload), .iov_len = length },
+  };
+  struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+  gssize received = recvmsg (fd, &message, MSG_DONTWAIT), n_payload;
+  PyObject *result;
+
+  if (received == (gssize) (HEADER_LENGTH + length))
+    return payload;
+  n_payload = MAX (received - HEADER_LENGTH, 0);
+  /* Somebody else may have read it meanwhile. */
+  if (received <= 0)
+    result = PyBool_FromLong (TRUE);
+  else
+    result = Py_BuildValue ("(y#y#)",
+                            (const char *) header,
+                            (Py_ssize_t) (received - n_payload),
+                            PyBytes_AsString (payload),
+                            (Py_ssize_t) n_payload);
+  Py_DECREF (payload);
+  return result;
 }
 
 static PyObject *
@@ -35,8 +55,8 @@ receive_soon (PyObject *module, PyObject *number)
   long fd = PyLong_AsLong (number);
   guint8 header[HEADER_LENGTH];
   PyThreadState *state;
-  PyObject *payload, *beginning;
-  gssize received;
+  PyObject *payload;
+  gssize seen;
   guint32 length;
   int error;
 
@@ -47,31 +67,25 @@ receive_soon (PyObject *module, PyObject *number)
       return NULL;
     }
   state = PyEval_SaveThread ();
-  received = mp_connection_read_soon ((int) fd, header, sizeof header);
+  seen = mp_connection_peek_soon ((int) fd, header, sizeof header);
   error = errno;
   PyEval_RestoreThread (state);
-  if (received < 0 && (error == EAGAIN || error == ENOTSOCK))
-    return PyBool_FromLong (error == EAGAIN);
-  if (received < 0)
+  /* Before anything is read: what a handler raises now is no loss. */
+  if (PyErr_CheckSignals () != 0)
+    return NULL;
+  if (seen < 0 && error != EAGAIN && error != ENOTSOCK)
     {
       /* Not for who reads next: the system tells it once. */
       errno = error;
       return PyErr_SetFromErrno (PyExc_OSError);
     }
-  if (received < HEADER_LENGTH)
-    return answer_with_part (header, received, PyBytes_FromStringAndSize (NULL, 0));
+  if (seen < HEADER_LENGTH)
+    return PyBool_FromLong (seen >= 0 || error == EAGAIN);
   length = length_of (header);
   if (length == 0 || length > MAX_LENGTH)
-    return answer_with_part (header, received, PyBytes_FromStringAndSize (NULL, 0));
+    Py_RETURN_TRUE;
   payload = PyBytes_FromStringAndSize (NULL, length);
-  if (payload == NULL)
-    return NULL;
-  received = recv ((int) fd, PyBytes_AsString (payload), length, MSG_DONTWAIT);
-  if (received == (gssize) length)
-    return payload;
-  beginning = PyBytes_FromStringAndSize (PyBytes_AsString (payload), MAX (received, 0));
-  Py_DECREF (payload);
-  return answer_with_part (header, HEADER_LENGTH, beginning);
+  return payload != NULL ? receive_now ((int) fd, payload, length) : NULL;
 }
 
 static PyMethodDef functions[] = {
@@ -79,9 +93,8 @@ static PyMethodDef functions[] = {
     receive_soon,
     METH_O,
     "receive_soon(fd): the next message, if it is short and there, or comes soon.\n\n"
-    "If only a part of it is there: (what was read of the four bytes of its length, what was\n"
-    "read behind that); the first is empty at the end. True if nothing came, and False for what\n"
-    "is not a socket." },
+    "If its payload is not all there: (the four bytes of its length, what was read behind them).\n"
+    "True if nothing was read, and False for what is not a socket." },
   { NULL, NULL, 0, NULL },
 };
 

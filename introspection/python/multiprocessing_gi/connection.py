@@ -278,8 +278,6 @@ class Connection:
             self._is_socket = part
             return
         header, begun = part
-        if not header:
-            self._end()
         if len(header) == _HEADER.size:
             self._size, = _LENGTH(header)
         else:
