@@ -170,14 +170,22 @@ class ZygoteTest(unittest.TestCase):
 
     def test_signals(self):
         """A signal that comes before the task has begun still counts."""
+        # A signal right before one long sleep would wait for its end.
+        self.write("sleeper", """
+            import time
+
+            def sleep_on():
+                while True:
+                    time.sleep(0.01)
+        """)
         context = self.context()
         for _ in range(10):
-            sleeper = Mp.Process.new_task(context, "time:sleep", GLib.Variant("d", 1000.0))
+            sleeper = Mp.Process.new_task(context, "sleeper:sleep_on", None)
             sleeper.start(None)
             sleeper.interrupt()
             self.assertTrue(sleeper.join(LIMIT_US, None))
             self.assertEqual(sleeper.get_exit_code(), 1)
-        sleeper = Mp.Process.new_task(context, "time:sleep", GLib.Variant("d", 1000.0))
+        sleeper = Mp.Process.new_task(context, "sleeper:sleep_on", None)
         sleeper.start(None)
         sleeper.terminate()
         self.assertTrue(sleeper.join(LIMIT_US, None))

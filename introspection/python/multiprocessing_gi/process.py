@@ -423,6 +423,9 @@ class _MainProcess(BaseProcess):
 class _ParentProcess:
     """The process that started this one, as its child sees it."""
 
+    # Until it has one, which an interrupt may prevent.
+    _pidfd = None
+
     def __init__(self, name, pid, forked):
         self._name = name
         self._pid = pid
@@ -430,7 +433,7 @@ class _ParentProcess:
         try:
             self._pidfd = os.pidfd_open(pid)
         except OSError:
-            self._pidfd = None
+            pass
 
     def __del__(self, close=os.close):
         if self._pidfd is not None:
