@@ -6,7 +6,6 @@
 #include "accelerator.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #define HEADER_LENGTH 4
@@ -36,8 +35,10 @@ receive_now (int fd, PyObject *payload, guint32 length)
   if (received == (gssize) (HEADER_LENGTH + length))
     return payload;
   n_payload = MAX (received - HEADER_LENGTH, 0);
+  if (received < 0 && errno != EAGAIN)
+    result = PyErr_SetFromErrno (PyExc_OSError);
   /* Somebody else may have read it meanwhile. */
-  if (received <= 0)
+  else if (received <= 0)
     result = PyBool_FromLong (TRUE);
   else
     result = Py_BuildValue ("(y#y#)",

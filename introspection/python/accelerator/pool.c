@@ -89,7 +89,7 @@ typedef struct
 } Pages;
 
 /* With the interpreter's lock. */
-static Pages pages = { .huge = TRUE, .n_left = 1, .n_between = 1 };
+static Pages pages = { .huge = TRUE, .n_left = 2, .n_between = 1 };
 
 /* Notes what @length bytes cost, of the kind chosen before, and chooses that of the next. */
 static void
