@@ -12,7 +12,7 @@
  * set so that units, which says whether there is one, comes last. Who reads it
  * without the lock only takes a hint. */
 
-#include "mp-ring-layout-private.h"
+#include "mp-ring-quick-private.h"
 
 #include "../base/mp-clock-private.h"
 
@@ -69,6 +69,26 @@ gboolean
 mp_ring_is_held_up (MpRing *self, GIOCondition condition)
 {
   return (condition & G_IO_OUT) != 0 && mp_ring_has_claim (self) && !is_void (self);
+}
+
+gboolean
+mp_ring_is_for_another (MpRing *self, const MpRingNeed *need)
+{
+  MpRingShared *shared = self->shared;
+  guint64 tail = atomic_load_explicit (&shared->tail, memory_order_acquire);
+  guint64 head = atomic_load_explicit (&shared->head, memory_order_acquire);
+  MpRingNeed other = mp_ring_need (G_IO_OUT);
+
+  if (mp_ring_has_claim (self) && !is_void (self))
+    {
+      if (atomic_load_explicit (&shared->claim_token, memory_order_relaxed) == need->token)
+        return FALSE;
+      other.units = atomic_load_explicit (&shared->claim_units, memory_order_relaxed);
+      other.items = atomic_load_explicit (&shared->claim_items, memory_order_relaxed);
+    }
+  else
+    other.units = MIN (other.units, self->max_units);
+  return mp_ring_has_room (self, head, tail, &other);
 }
 
 void

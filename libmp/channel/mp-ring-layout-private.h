@@ -422,8 +422,8 @@ void mp_ring_wake_side (MpRing *self, GIOCondition condition);
 void mp_ring_pass_on (MpRing *self, GIOCondition condition);
 /* The eventfd of a side. */
 int mp_ring_get_event (MpRing *self, GIOCondition condition);
-/* For a loop that found nothing. TRUE if there is something after all; else
- * it may sleep on the eventfd. */
+/* For a loop that found nothing. TRUE if there is something after all; else it may sleep on the
+ * eventfd, which stays readable while another has to be woken. */
 gboolean mp_ring_arm (MpRing *self, const MpRingNeed *need);
 
 /* Between the release of a lock and the look at who sleeps. */
@@ -487,6 +487,10 @@ mp_ring_has_claim (MpRing *self)
 {
   return atomic_load_explicit (&self->shared->claim_units, memory_order_relaxed) != 0;
 }
+
+/* Whether there is room for those whose turn it is, although @need has to wait: for the claim, or
+ * without one for something small. A claim of @need leaves none to others. */
+gboolean mp_ring_is_for_another (MpRing *self, const MpRingNeed *need);
 
 /* Nobody tells when a claim becomes void: those for whom that matters look. */
 gboolean mp_ring_is_held_up (MpRing *self, GIOCondition condition);

@@ -10,8 +10,10 @@
 
 /* Somebody may have died before it could wake us. */
 #define FALLBACK_MS 1000
-/* Who needs more room than there is leaves the eventfd to those who need less,
- * and looks by itself; but see watch_changes(). */
+/* Who waits while there is room for others leaves the eventfd to those, and watches it for
+ * changes. So many do in this process, and others look by themselves: it is enough that some
+ * are attentive, and descriptors are few. */
+#define MAX_WATCHING 64
 #define LOOK_MS 5
 
 typedef struct
@@ -20,20 +22,29 @@ typedef struct
   MpRing *ring;
   MpRingNeed need;
   GPollFD poll;
-  gint64 claim_at; /* if it has a token */
-  gboolean claims;
-  MpFd changes; /* readable when the eventfd was made so again */
+  gint64 claim_at;  /* if it has a token */
+  MpFd changes;     /* readable when the eventfd was made so again */
+  GPollFD watching; /* that one */
 } RingSource;
 
-/* Where there is room in the ring, and none for descriptors, the eventfd stays readable for those
- * who have none. It is written again all the same, if somebody says to be waiting. */
-static MpFd
-watch_changes (int event)
+static _Atomic guint n_watching;
+
+/* From now on this source never empties the eventfd, which stays readable for others. It is
+ * written again all the same, if somebody says to be waiting. */
+static gboolean
+ring_source_watch_changes (RingSource *self)
 {
   g_auto (MpFd) fd = epoll_create1 (EPOLL_CLOEXEC);
   struct epoll_event interest = { .events = EPOLLIN | EPOLLET };
 
-  return fd >= 0 && epoll_ctl (fd, EPOLL_CTL_ADD, event, &interest) == 0 ? g_steal_fd (&fd) : -1;
+  if (fd < 0 || epoll_ctl (fd, EPOLL_CTL_ADD, self->poll.fd, &interest) != 0)
+    return FALSE;
+  self->changes = g_steal_fd (&fd);
+  self->poll.events = 0;
+  self->watching = (GPollFD){ .fd = self->changes, .events = G_IO_IN };
+  g_source_add_poll (&self->source, &self->watching);
+  atomic_fetch_add (&n_watching, 1);
+  return TRUE;
 }
 
 static gboolean
@@ -54,24 +65,21 @@ static gboolean
 ring_source_look (RingSource *self, gboolean signalled)
 {
   MpRingSide *side = mp_ring_get_side (self->ring, self->need.condition);
-  MpRingNeed small = mp_ring_need (self->need.condition);
 
   if (self->changes >= 0)
     return ring_source_look_again (self);
   self->poll.events = G_IO_IN;
   if (mp_ring_is_ready (self->ring, &self->need))
     return TRUE;
-  /* Nobody takes what comes from who has claimed it, so that every word of it counts. */
-  if (self->claims)
-    small = self->need;
-  if ((self->need.condition & G_IO_OUT) != 0 && mp_ring_is_ready (self->ring, &small))
+  if ((self->need.condition & G_IO_OUT) != 0 && mp_ring_is_for_another (self->ring, &self->need))
     {
       self->poll.events = 0;
-      return FALSE;
+      return atomic_load_explicit (&n_watching, memory_order_relaxed) < MAX_WATCHING &&
+             ring_source_watch_changes (self) && ring_source_look_again (self);
     }
   if (!signalled && atomic_load_explicit (&side->armed, memory_order_relaxed) != 0)
     return FALSE;
-  return mp_ring_arm (self->ring, &small) && mp_ring_is_ready (self->ring, &self->need);
+  return mp_ring_arm (self->ring, &self->need);
 }
 
 /* How many milliseconds from now it has to be done again. */
@@ -81,10 +89,8 @@ ring_source_claim (RingSource *self)
   gint64 now = g_get_monotonic_time ();
 
   if (now >= self->claim_at)
-    {
-      self->claims = mp_ring_claim (self->ring, &self->need);
-      self->claim_at = now + (self->claims ? MP_RING_CLAIM_REFRESH_US : MP_RING_CLAIM_AFTER_US);
-    }
+    self->claim_at = now + (mp_ring_claim (self->ring, &self->need) ? MP_RING_CLAIM_REFRESH_US
+                                                                    : MP_RING_CLAIM_AFTER_US);
   return (int) ((self->claim_at - now + 999) / 1000);
 }
 
@@ -98,7 +104,7 @@ ring_source_prepare (GSource *source, int *timeout)
   mp_ring_tend (self->ring, FALSE);
   claim_in = self->need.token != 0 ? ring_source_claim (self) : FALLBACK_MS;
   ready = ring_source_look (self, FALSE);
-  if (self->poll.events == 0)
+  if (self->poll.events == 0 && self->changes < 0)
     *timeout = LOOK_MS;
   else
     *timeout = mp_ring_is_held_up (self->ring, self->need.condition)
@@ -135,6 +141,8 @@ ring_source_finalize (GSource *source)
 {
   RingSource *self = (RingSource *) source;
 
+  if (self->changes >= 0)
+    atomic_fetch_sub (&n_watching, 1);
   mp_clear_fd (&self->changes);
   mp_ring_unclaim (self->ring, &self->need);
   mp_ring_unref (self->ring);
@@ -157,14 +165,15 @@ mp_ring_source_new_full (MpRing *self, const MpRingNeed *need)
   ring_source->ring = mp_ring_ref (self);
   ring_source->need = *need;
   ring_source->poll.fd = mp_ring_get_event (self, need->condition);
-  ring_source->changes = need->fds ? watch_changes (ring_source->poll.fd) : -1;
-  if (ring_source->changes >= 0)
-    ring_source->poll.fd = ring_source->changes;
   ring_source->poll.events = G_IO_IN;
+  ring_source->changes = -1;
   /* Not g_source_add_unix_fd(): that dispatches whenever the descriptor is
    * readable, and here it only says that it is worth to look. */
   g_source_add_poll (source, &ring_source->poll);
   g_source_set_static_name (source, "MpRing");
+  /* Where there is room in the ring, and none for descriptors. */
+  if (need->fds)
+    ring_source_watch_changes (ring_source);
   return source;
 }
 

@@ -227,16 +227,18 @@ mp_ring_arm (MpRing *self, const MpRingNeed *need)
 {
   MpRingSide *side = mp_ring_get_side (self, need->condition);
   int fd = mp_ring_get_event (self, need->condition);
+  gboolean ready;
   eventfd_t value;
 
   while (eventfd_read (fd, &value) != 0 && errno == EINTR)
     ;
   atomic_store (&side->armed, 1);
   mp_ring_fence (self);
-  if (!mp_ring_is_ready (self, need))
-    return FALSE;
-  disarm (side, fd);
-  return TRUE;
+  ready = mp_ring_is_ready (self, need);
+  /* What was read may have been for somebody else, who sleeps on it as well. */
+  if (ready || ((need->condition & G_IO_OUT) != 0 && mp_ring_is_for_another (self, need)))
+    disarm (side, fd);
+  return ready;
 }
 
 /* Waking */
@@ -286,9 +288,13 @@ mp_ring_wake_putters_slow (MpRing *self, guint32 n)
   MpRingSide *side = &shared->putters;
   guint64 tail = atomic_load_explicit (&shared->tail, memory_order_acquire);
   guint64 head = atomic_load_explicit (&shared->head, memory_order_acquire);
+  const MpRingNeed anybody = { .condition = G_IO_OUT };
 
-  if (atomic_load_explicit (&side->eager, memory_order_relaxed) != 0 &&
-      atomic_exchange (&side->eager, 0) != 0)
+  /* Who has claimed the room is any of those who sleep. */
+  if (G_UNLIKELY (mp_ring_has_claim (self)) && mp_ring_is_for_another (self, &anybody))
+    wake_sleepers (side, INT_MAX);
+  else if (atomic_load_explicit (&side->eager, memory_order_relaxed) != 0 &&
+           atomic_exchange (&side->eager, 0) != 0)
     wake_sleepers (side, INT_MAX);
   else if (mp_ring_position (head) - mp_ring_position (tail) <= self->max_units / 2 &&
            mp_ring_items (head) - mp_ring_items (tail) <= self->max_items / 2)

@@ -13,6 +13,9 @@
  * With LEAVES, a consumer may have something else to do after a message. With
  * SPINS, one may look for a while, and say so, before it sleeps.
  *
+ * The first ROOM_LOOPS of the producers wait for room in main loops, and each put has a source of
+ * its own.
+ *
  * With CLAIMS, who finds no room may claim what it needs, BIG for the first of the
  * producers and 1 for the other, and may give up then. A claim is void when the one who
  * has it was killed and nothing else can happen.
@@ -43,6 +46,9 @@
 #endif
 #ifndef LOOPS
 #define LOOPS 1
+#endif
+#ifndef ROOM_LOOPS
+#define ROOM_LOOPS 0
 #endif
 #ifndef KILLS
 #define KILLS 0
@@ -83,6 +89,11 @@ byte idle_wakes[2];
 bool armed;
 bool event;
 bool eager;
+/* The same of those who wait for room. */
+bool room_armed;
+bool room_event;
+bool room_changes[PRODUCERS]; /* it was made readable since this one looked */
+bool stands_back[PRODUCERS];  /* watches only that */
 
 byte state[N];
 byte n_kills;
@@ -92,6 +103,9 @@ byte claim;
 #define NEED(who) (who == 0 -> BIG : 1)
 #define IS_BESIDE(who) (claim != 0 && claim != who + 1)
 #define ROOM(who) (items + NEED (who) + (IS_BESIDE (who) -> NEED (claim - 1) : 0) <= CAPACITY)
+/* Whether others could put, while this one cannot. */
+#define IS_FOR_ANOTHER(who) \
+  (claim == 0 -> items < CAPACITY : claim != who + 1 && items + NEED (claim - 1) <= CAPACITY)
 #define READY(side) (side == GETTERS -> (items > 0) : ROOM (me))
 /* Only of one that is still there to use it, or that was killed and has it for a moment. */
 #define MAY_PUT(who) (ROOM (who) || (items + NEED (who) <= CAPACITY && state[claim - 1] == DONE))
@@ -107,15 +121,18 @@ bool waited[N];  /* has to pass on what it does not take */
 bool coming;
 
 #define ASLEEP(who) (state[who] == ON_GETTERS || state[who] == ON_PUTTERS || state[who] == POLLING)
+/* A descriptor of changes is not readable when what changed is not. */
+#define POLLS_ROOM(who) (room_event && (!stands_back[who] || room_changes[who]))
 #define STILL(who) (state[who] != RUNNING && !(state[who] == POLLING && event))
+#define PUTTER_STILL(who) (state[who] != RUNNING && !(state[who] == POLLING && POLLS_ROOM (who)))
 #if SLEEPERS + LOOPS == 3
-#define QUIET (STILL (0) && STILL (1) && STILL (2) && STILL (3) && STILL (4))
+#define QUIET (PUTTER_STILL (0) && PUTTER_STILL (1) && STILL (2) && STILL (3) && STILL (4))
 #define WANTS_MESSAGE(x) (x (2) || x (3) || x (4))
 #elif SLEEPERS + LOOPS == 1
-#define QUIET (STILL (0) && STILL (1) && STILL (2))
+#define QUIET (PUTTER_STILL (0) && PUTTER_STILL (1) && STILL (2))
 #define WANTS_MESSAGE(x) (x (2))
 #else
-#define QUIET (STILL (0) && STILL (1) && STILL (2) && STILL (3))
+#define QUIET (PUTTER_STILL (0) && PUTTER_STILL (1) && STILL (2) && STILL (3))
 #define WANTS_MESSAGE(x) (x (2) || x (3))
 #endif
 
@@ -297,6 +314,26 @@ inline disarm()
   fi
 }
 
+inline signal_room()
+{
+  room_event = true;
+  room_changes[0] = true;
+  room_changes[1] = true
+}
+
+inline disarm_room()
+{
+  atomic
+  {
+    woke = room_armed;
+    room_armed = false
+  };
+  if
+  :: atomic { woke -> woke = 0; signal_room() }
+  :: !woke
+  fi
+}
+
 /* mp_ring_wake_getters() */
 inline wake_getters()
 {
@@ -386,18 +423,25 @@ inline spin()
 #endif
 }
 
-/* mp_ring_wake_putters(); @more: what else it has to do; no main loop waits for room here. */
+/* mp_ring_wake_putters(); @more: what else it has to do. */
 inline wake_putters(more)
 {
 #if CAPACITY < PRODUCERS * PUTS + BIG - 1
   if
-  :: count[PUTTERS] == 0
-  :: count[PUTTERS] != 0 ->
+  :: count[PUTTERS] == 0 && !room_armed
+  :: count[PUTTERS] != 0 || room_armed ->
      /* Before the sequence changes, so that who has just said that it is eager sees that. */
      atomic
      {
        all = eager;
        eager = false
+#ifdef CLAIMS
+       ;
+       if
+       :: claim != 0 && items + NEED (claim - 1) <= CAPACITY -> eager = all; all = true
+       :: else
+       fi
+#endif
      };
      if
      :: all || items <= CAPACITY / 2 ->
@@ -408,7 +452,12 @@ inline wake_putters(more)
         :: seen_count == 0
         fi
      :: else
-     fi
+     fi;
+#if ROOM_LOOPS > 0
+     disarm_room()
+#else
+     skip
+#endif
   fi;
 #endif
   atomic
@@ -432,6 +481,10 @@ inline unclaim()
      :: seen_count != 0 -> wake_sleepers(PUTTERS, true)
      :: seen_count == 0
      fi;
+#if ROOM_LOOPS > 0
+     atomic { room_armed = false };
+     atomic { signal_room() };
+#endif
 #endif
      atomic
      {
@@ -499,12 +552,68 @@ inline sleep_a_slice(side)
   fi
 }
 
+/* ring_source_look(), when it was not ready, and the poll after it. */
+inline poll_room()
+{
+  atomic { stands_back[me] = stands_back[me] || IS_FOR_ANOTHER (me) };
+  if
+  :: stands_back[me] ->
+     atomic { room_changes[me] = false; owes[me] = true };
+     room_armed = true
+  :: !stands_back[me] && !signalled && room_armed
+  :: !stands_back[me] && (signalled || !room_armed) ->
+     atomic { room_event = false; owes[me] = true };
+     room_armed = true;
+     /* mp_ring_arm() */
+     if
+#ifdef MISTAKE_SWALLOWS
+     :: ROOM (me) -> disarm_room()
+#else
+     :: ROOM (me) || IS_FOR_ANOTHER (me) -> disarm_room()
+#endif
+     :: else
+     fi
+  fi;
+  if
+  :: ROOM (me)
+  :: else ->
+     atomic
+     {
+       owes[me] = false;
+       signalled = false;
+       state[me] = POLLING
+     };
+     if
+     :: atomic { POLLS_ROOM (me) -> signalled = !stands_back[me]; state[me] = RUNNING }
+     :: atomic
+        {
+          state[me] == POLLING && QUIET && !expired[me] ->
+          expired[me] = true;
+          state[me] = RUNNING
+        }
+     fi
+  fi
+}
+
+inline wait_for_room()
+{
+#if ROOM_LOOPS > 0
+  if
+  :: me < ROOM_LOOPS -> poll_room()
+  :: else -> sleep_a_slice(PUTTERS)
+  fi
+#else
+  sleep_a_slice(PUTTERS)
+#endif
+}
+
 active [PRODUCERS] proctype producer()
 {
   byte me = _pid;
   bool claimed;
   byte puts, my_epoch, seen_count, seen_epoch, woke, awoke, all;
   bool said;
+  bool signalled;
   bit result;
 
   {
@@ -521,6 +630,8 @@ active [PRODUCERS] proctype producer()
             puts++;
             owes[me] = true;
             lazy[me] = false;
+            stands_back[me] = false;
+            signalled = false;
 #ifndef MISTAKE_CLAIM_STAYS
             claimed = (claim == me + 1);
             claim = (claimed -> 0 : claim);
@@ -533,12 +644,12 @@ active [PRODUCERS] proctype producer()
           owes[me] = false;
 #endif
           unclaim()
-       :: atomic { !ROOM (me) -> lazy[me] = true; owes[me] = (claim == me + 1) };
+       :: atomic { !ROOM (me) -> lazy[me] = (me >= ROOM_LOOPS); owes[me] = (claim == me + 1) };
           /* mp_ring_wait_for() ends when it is ready. */
           do
           :: ROOM (me) -> break
           :: !ROOM (me) ->
-             sleep_a_slice(PUTTERS)
+             wait_for_room()
 #ifdef CLAIMS
           :: atomic { !ROOM (me) && claim == 0 -> claim = me + 1; owes[me] = true }
           :: atomic { !ROOM (me) && claim == me + 1 -> claim = 0; claimed = true };
@@ -554,7 +665,7 @@ gone:
     atomic { owes[me] = false; state[me] = DONE }
   }
 #if KILLS > 0
-  unless { atomic { state[me] == DEAD -> puts = 0; claimed = false; forget_sleep(); forget_sleepers(); awoke = false; said = false; all = false } }
+  unless { atomic { state[me] == DEAD -> puts = 0; claimed = false; signalled = false; forget_sleep(); forget_sleepers(); awoke = false; said = false; all = false } }
 #endif
 }
 
@@ -694,6 +805,10 @@ inline kill(who)
   lazy[who] = false;
   waited[who] = false;
   expired[who] = false;
+  if
+  :: who < PRODUCERS -> stands_back[who] = false; room_changes[who] = false
+  :: else
+  fi;
   state[who] = DEAD
 }
 
@@ -729,7 +844,8 @@ end:
 #endif
 
 #define WAITS_IN_VAIN(who) (ASLEEP (who) && (!hurt || expired[who]))
-#define PUTS_IN_VAIN(who) (state[who] == ON_PUTTERS && !lazy[who] && (!hurt || expired[who]))
+#define PUTS_IN_VAIN(who) \
+  ((state[who] == ON_PUTTERS || state[who] == POLLING) && !lazy[who] && (!hurt || expired[who]))
 
 /* Only runs where it must not get to. */
 active proctype monitor()

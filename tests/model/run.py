@@ -31,6 +31,7 @@ PAIR = '-DPUTS=1 -DSLEEPERS=2 -DLOOPS=0'
 SLEEPERS = PAIR + ' -DNO_RESETS'
 CHAIN = SLEEPERS + ' -DLEAVES -DSPINS'
 CLAIMS = '-DSLEEPERS=1 -DLOOPS=0 -DNO_RESETS -DCLAIMS -DBIG=2 -DCAPACITY=2'
+ROOM = CLAIMS + ' -DROOM_LOOPS=2'
 LEFT = '-DPUTS=2 -DCAPACITY=4 -DSLEEPERS=0 -DLOOPS=2 -DLEAVES'
 RESET = '-DKILLED_SLEEPERS=1 -DMAX_IDLE_WAKES=0'
 KILLED = '-DCAPACITY=4 -DSLEEPERS=1 -DLOOPS=0 ' + RESET
@@ -62,6 +63,8 @@ HOLDS = [
     ('ring', SLEEPERS + ' -DGIVE_UP', 'who goes without a message passes its wake on'),
     ('ring', CHAIN, 'who comes passes on what it leaves'),
     ('ring', CLAIMS + ' -DPUTS=1 -DKILLS=1', 'a claim holds nobody up after a death'),
+    ('ring', ROOM + ' -DPUTS=1 -DKILLS=1', 'two main loops that wait for room, and one death'),
+    ('ring', CLAIMS + ' -DPUTS=1 -DKILLS=1 -DROOM_LOOPS=1', 'one beside a sleeper, and one death'),
     ('ring', LEFT, 'a main loop that empties the eventfd wakes the others again'),
     ('journal', '', 'a committed transaction is there once, whoever dies when'),
 ]
@@ -75,6 +78,9 @@ FULL = [
     ('ring', SLEEPERS + ' -DKILLS=1', 'two sleepers, and one death'),
     ('ring', LOOPS + ' -DKILLS=1', 'two main loops, and one death'),
     ('ring', CLAIMS + ' -DPUTS=2', 'a claim, and one that needs less'),
+    ('ring', ROOM + ' -DPUTS=2', 'who claims room is woken, whoever looks beside it'),
+    ('ring', ROOM + ' -DPUTS=2 -DLEAVES', 'who leaves its claim wakes the others'),
+    ('ring', CLAIMS + ' -DPUTS=2 -DROOM_LOOPS=1', 'a main loop and a sleeper wait for room'),
     ('ring', CHAIN + ' -DKILLS=1', 'who comes is killed'),
     ('ring', '-DPUTS=2 ' + KILLED, 'the count starts afresh, and goes on'),
     ('ring', '-DPUTS=1 -DGIVE_UP', 'a sleeper goes without, beside a main loop'),
@@ -120,6 +126,8 @@ MISTAKES = [
     ('ring', CHAIN, 'SPINNER_STAYS'),
     ('ring', CLAIMS + ' -DPUTS=2', 'CLAIM_STAYS'),
     ('ring', CLAIMS + ' -DPUTS=2 -DLEAVES', 'QUIET_UNCLAIM'),
+    ('ring', ROOM + ' -DPUTS=2', 'SWALLOWS'),
+    ('ring', ROOM + ' -DPUTS=2 -DLEAVES', 'QUIET_UNCLAIM'),
     ('journal', '', 'INCREMENTS'),
     ('journal', '', 'COMMITS_FIRST'),
     ('journal', '', 'APPLIES_FIRST'),
