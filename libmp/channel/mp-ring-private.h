@@ -7,6 +7,7 @@
 #include <gio/gunixfdlist.h>
 
 #include "../base/mp-enums.h"
+#include "../sync/mp-spin-private.h"
 
 G_BEGIN_DECLS
 
@@ -157,6 +158,11 @@ guint32 mp_ring_get_max_deliveries (MpRing *self);
 /* Where those go that were lent too often; nullable. It is to be set before @self is used. */
 void mp_ring_set_dead_letters (MpRing *self, MpRing *dead_letters);
 MpRing *mp_ring_get_dead_letters (MpRing *self);
+
+/* For who takes messages out beside those who wait for them: spins and gives the processor away for
+ * a while, and nobody is woken meanwhile. @spins: for the one and for the other.
+ * TRUE if it is over, or there are messages: to be taken by the caller. */
+gboolean mp_ring_look_before_others (MpRing *self, MpSpin spins[2], MpSpinFunc came, gpointer data);
 
 /* Wakes every sleeper so that it looks again: for whoever saw a peer die,
  * which may have been between its commit and its wake. */

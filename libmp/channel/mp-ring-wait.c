@@ -404,6 +404,19 @@ spin (MpRing *self, const MpRingNeed *need)
   return found;
 }
 
+gboolean
+mp_ring_look_before_others (MpRing *self, MpSpin spins[2], MpSpinFunc came, gpointer data)
+{
+  MpRingSide *side = &self->shared->getters;
+  MpRingNeed need = mp_ring_need (G_IO_IN);
+  gboolean over;
+
+  announce (side);
+  over = mp_spin (&spins[0], came, data) || mp_spin_yielding (&spins[1], came, data);
+  arrive (side);
+  return over || mp_ring_is_ready (self, &need);
+}
+
 typedef struct
 {
   MpRing *ring;

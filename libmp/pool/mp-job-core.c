@@ -592,7 +592,7 @@ mp_job_core_look_for_result (MpJobCore *self)
   mp_pool_core_unlock (pool);
   if (look.results == NULL)
     return;
-  if (mp_spin (&pool->spin, something_came, &look))
+  if (mp_ring_look_before_others (look.results, pool->spins, something_came, &look))
     {
       mp_pool_core_lock (pool);
       if (self->unfinished)

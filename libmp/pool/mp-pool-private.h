@@ -298,7 +298,7 @@ struct _MpPoolCore
   MpSleepWord finished_word;
   MpSleepWord ended_word;
   GQueue finished; /* jobs for mp_pool_take_finished() */
-  MpSpin spin;     /* of those who wait for one task */
+  MpSpin spins[2]; /* of those who wait for one task */
   GQueue ended_waiters;
 
   /* The main contexts that hear of it. */

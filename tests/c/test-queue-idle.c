@@ -5,6 +5,8 @@
  * while somebody wants to put: whichever way each of them waits. */
 
 #include "libmp.h"
+#include "channel/mp-queue-private.h"
+#include "channel/mp-ring-layout-private.h"
 #include "test-util.h"
 
 #define FAR (30 * G_USEC_PER_SEC)
@@ -264,6 +266,102 @@ test_room (gconstpointer data)
     g_assert_cmpint (test_join (pids[i]), ==, 0);
 }
 
+static gboolean
+is_signalled (MpQueue *queue, GIOCondition condition)
+{
+  GPollFD poll = { .fd = mp_queue_get_fd (queue, condition), .events = G_IO_IN };
+
+  return g_poll (&poll, 1, 0) == 1;
+}
+
+static void
+note_put (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  *(gboolean *) user_data = mp_queue_put_finish (MP_QUEUE (source), result, NULL);
+}
+
+static void
+start_put (MpQueue *queue, GMainContext *context, gboolean *done)
+{
+  g_main_context_push_thread_default (context);
+  mp_queue_put_async (queue, g_variant_new_int64 (0), NULL, note_put, done);
+  g_main_context_pop_thread_default (context);
+  while (g_main_context_iteration (context, FALSE))
+    ;
+}
+
+static void
+test_turn (void)
+{
+  g_autoptr (MpQueue) queue = mp_queue_new (1, 0, NULL);
+  g_autoptr (GMainContext) first = g_main_context_new (), second = g_main_context_new ();
+  gboolean first_done = FALSE, second_done = FALSE;
+
+  g_test_summary ("A loop that has to wait leaves the wake to the one whose turn it is");
+  mp_queue_put (queue, g_variant_new_int64 (0), 0, NULL, NULL);
+  start_put (queue, first, &first_done);
+  while (!mp_ring_has_claim (queue->ring))
+    g_main_context_iteration (first, TRUE);
+  start_put (queue, second, &second_done);
+  g_assert_false (is_signalled (queue, G_IO_OUT));
+
+  g_variant_unref (mp_queue_get (queue, 0, NULL, NULL));
+  g_assert_true (is_signalled (queue, G_IO_OUT));
+  for (int i = 0; i < 3; i++)
+    g_main_context_iteration (second, FALSE);
+  g_assert_false (second_done);
+  g_assert_true (is_signalled (queue, G_IO_OUT));
+  /* Nor does the loop of somebody else. */
+  g_assert_false (mp_queue_arm (queue, G_IO_OUT));
+  g_assert_true (is_signalled (queue, G_IO_OUT));
+  while (!first_done)
+    g_main_context_iteration (first, FALSE);
+
+  g_variant_unref (mp_queue_get (queue, 0, NULL, NULL));
+  while (!second_done)
+    g_main_context_iteration (second, FALSE);
+}
+
+/* A message is there when it has been looked for so often; never if that is 0. */
+typedef struct
+{
+  MpQueue *queue;
+  guint n_looks, put_at;
+} Looker;
+
+static gboolean
+put_in_time (gpointer user_data)
+{
+  Looker *self = user_data;
+
+  if (++self->n_looks == self->put_at)
+    mp_queue_put (self->queue, g_variant_new_int64 (0), 0, NULL, NULL);
+  return mp_queue_get_length (self->queue) > 0;
+}
+
+static void
+test_look (void)
+{
+  g_autoptr (MpQueue) queue = mp_queue_new (0, 0, NULL);
+  Looker looker = { .queue = queue };
+  MpSpin spins[2] = { 0 };
+
+  g_test_summary ("Who looks for a message before others do takes it; nobody else is woken");
+  g_assert_false (mp_queue_arm (queue, G_IO_IN));
+  g_assert_false (mp_ring_look_before_others (queue->ring, spins, put_in_time, &looker));
+  g_assert_cmpuint (looker.n_looks, >, 0);
+
+  memset (spins, 0, sizeof spins);
+  looker = (Looker){ .queue = queue, .put_at = 2 };
+  g_assert_true (mp_ring_look_before_others (queue->ring, spins, put_in_time, &looker));
+  g_assert_false (is_signalled (queue, G_IO_IN));
+  g_variant_unref (mp_queue_get (queue, 0, NULL, NULL));
+
+  /* Nobody looks any more. */
+  mp_queue_put (queue, g_variant_new_int64 (0), 0, NULL, NULL);
+  g_assert_true (is_signalled (queue, G_IO_IN));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -284,5 +382,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/mp/queue-idle/room/loops", loops, test_room);
   g_test_add_data_func ("/mp/queue-idle/room/mixed", both, test_room);
   g_test_add_data_func ("/mp/queue-idle/room/busy", busy, test_room);
+  g_test_add_func ("/mp/queue-idle/turn", test_turn);
+  g_test_add_func ("/mp/queue-idle/look", test_look);
   return g_test_run ();
 }
