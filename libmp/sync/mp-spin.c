@@ -12,10 +12,10 @@
  * answer each other find to spinning only if one of them tries for longer and, as that is no
  * good by itself, goes on for some times, until the other one tries as well. */
 #define USUAL_US 10
-#define TRIAL_US 60
+#define TRIAL_US 30
 #define MAX_SLOW 64
 #define MIN_NAPS 4
-#define MAX_NAPS 64
+#define MAX_NAPS 512
 /* Between two looks at the clock. */
 #define ROUNDS 32
 
