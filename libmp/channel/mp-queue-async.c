@@ -377,7 +377,7 @@ is_condition (GIOCondition condition)
  * A descriptor for the loops of others, such as those of select() or of asyncio. It
  * is to be polled for reading, whatever @condition is, and never to be read, written
  * or closed. It says something only after [method@Mp.Queue.arm]. That of `G_IO_PRI` may be
- * the one of `G_IO_OUT`.
+ * the one of `G_IO_OUT`, where nobody waits for room.
  *
  * Returns: the descriptor, which lives as long as @self
  *
@@ -401,7 +401,9 @@ mp_queue_get_fd (MpQueue *self, GIOCondition condition)
  * Makes the descriptor of [method@Mp.Queue.get_fd] become readable as soon as there
  * may be something to do. To be called each time before it is polled. As many
  * loops in as many processes as like to may do this at a time; all are woken, and
- * who finds nothing left calls this again. Should a process die at the moment at
+ * who finds nothing left calls this again. While there is room for one who has claimed it, see
+ * [method@Mp.Queue.claim], the descriptor stays readable for that one: who is woken in vain again
+ * and again looks after some milliseconds instead. Should a process die at the moment at
  * which it was about to wake the others, nobody does: look again after a second.
  *
  * Returns: %TRUE if there is something to do now, or, unless @condition is `G_IO_PRI`, the

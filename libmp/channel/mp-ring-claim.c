@@ -107,6 +107,13 @@ mp_ring_claim (MpRing *self, const MpRingNeed *need)
   MpRingShared *shared = self->shared;
   gboolean ours;
 
+  /* Room for descriptors is nobody's to claim, and who waits for that holds nobody up meanwhile. */
+  if (need->fds && !mp_ring_has_fd_room (self))
+    {
+      if (mp_ring_has_claim (self))
+        mp_ring_unclaim (self, need);
+      return FALSE;
+    }
   if (mp_ring_lock_put (self, mp_deadline_new (LOCK_US)) != MP_RING_DONE)
     return FALSE;
   ours = atomic_load_explicit (&shared->claim_units, memory_order_relaxed) == 0 ||

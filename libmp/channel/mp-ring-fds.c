@@ -25,6 +25,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -58,6 +59,11 @@ mp_ring_carry_fds (MpRing *self, GError **error)
     return mp_set_error_from_errno (error, errno, "Making a ring that carries descriptors");
   self->fd_sender = fds[0];
   self->fd_receiver = fds[1];
+  /* Bounded or not, one may wait for room for them. */
+  if (self->join_event == self->put_event)
+    self->join_event = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (self->join_event < 0)
+    return mp_set_error_from_errno (error, errno, "Making a ring that carries descriptors");
   return TRUE;
 }
 

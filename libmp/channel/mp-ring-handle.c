@@ -27,9 +27,6 @@
 #define DEAD_LETTERS "dead-letters"
 #define MAX_CHAIN 8
 
-/* Where others want the processor, giving it away costs as much as they take. */
-#define YIELD_PENALTY 4
-
 /* Of an unbounded ring: small enough to be cheap, big enough that a consumer
  * which loses a time slice is not yet behind. */
 #define DEFAULT_CLASS_BYTES (256u * 1024)
@@ -97,7 +94,7 @@ ring_alloc (void)
   self->join_event = -1;
   self->fd_sender = -1;
   self->fd_receiver = -1;
-  self->get_yield.penalty = YIELD_PENALTY;
+  self->get_yield.penalty = MP_SPIN_YIELD_PENALTY;
   return self;
 }
 
@@ -317,9 +314,10 @@ import_others (MpRing *self,
   const guint64 *parameters = self->segment.header.parameters;
   gboolean bounded =
     parameters[MP_RING_PARAMETER_MAX_ITEMS] != 0 || parameters[MP_RING_PARAMETER_MAX_BYTES] != 0;
-  gsize n = bounded ? N_FDS + 1 : N_FDS;
+  gboolean carrying = n_fds == N_FDS + 3;
+  gsize n = bounded || carrying ? N_FDS + 1 : N_FDS;
 
-  if (n_fds != n && n_fds != n + 2)
+  if (n_fds != n && !carrying)
     {
       g_set_error (error,
                    MP_ERROR,
@@ -335,9 +333,8 @@ import_others (MpRing *self,
   self->put_event = import_event (fd_list, indexes[2], error);
   if (self->put_event < 0)
     return FALSE;
-  self->join_event = bounded ? import_event (fd_list, indexes[N_FDS], error) : self->put_event;
-  return self->join_event >= 0 &&
-         (n_fds == n || import_sockets (self, fd_list, &indexes[n], error));
+  self->join_event = n > N_FDS ? import_event (fd_list, indexes[N_FDS], error) : self->put_event;
+  return self->join_event >= 0 && (!carrying || import_sockets (self, fd_list, &indexes[n], error));
 }
 
 static MpRing *
@@ -383,7 +380,7 @@ mp_ring_to_handle_of_kind (MpRing *self, const char *kind, GUnixFDList *fd_list,
   g_auto (GVariantBuilder) layout = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_VARDICT);
   g_auto (GVariantBuilder) indexes = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("ah"));
 
-  if (self->bounded)
+  if (self->join_event != self->put_event)
     fds[n_fds++] = self->join_event;
   if (mp_ring_carries_fds (self))
     {

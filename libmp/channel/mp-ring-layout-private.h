@@ -489,7 +489,8 @@ mp_ring_has_claim (MpRing *self)
 }
 
 /* Whether there is room for those whose turn it is, although @need has to wait: for the claim, or
- * without one for something small. A claim of @need leaves none to others. */
+ * without one for something small. A claim of @need, which never is one that only descriptors
+ * keep from it, leaves none to others. */
 gboolean mp_ring_is_for_another (MpRing *self, const MpRingNeed *need);
 
 /* Nobody tells when a claim becomes void: those for whom that matters look. */

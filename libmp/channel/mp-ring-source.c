@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "../base/mp-fd-private.h"
 
@@ -22,28 +23,63 @@ typedef struct
   MpRing *ring;
   MpRingNeed need;
   GPollFD poll;
-  gint64 claim_at;  /* if it has a token */
-  MpFd changes;     /* readable when the eventfd was made so again */
-  GPollFD watching; /* that one */
+  gint64 claim_at;    /* if it has a token */
+  MpFd changes;       /* readable when the eventfd was made so again */
+  GPollFD watching;   /* that one */
+  guint32 counted_in; /* the process; 0 if it is not counted */
 } RingSource;
 
-static _Atomic guint n_watching;
+/* The process in the upper half: what was counted before a fork is the parent's. */
+static _Atomic uint64_t n_watching;
+
+static gboolean
+count_watching (void)
+{
+  const uint64_t none = (uint64_t) getpid () << 32;
+  uint64_t seen = atomic_load (&n_watching), next;
+
+  do
+    {
+      next = (seen >> 32 == none >> 32 ? seen : none) + 1;
+      if ((guint32) next > MAX_WATCHING)
+        return FALSE;
+    }
+  while (!atomic_compare_exchange_weak (&n_watching, &seen, next));
+  return TRUE;
+}
+
+static void
+discount_watching (guint32 process)
+{
+  uint64_t seen = atomic_load (&n_watching);
+
+  while (process != 0 && seen >> 32 == process &&
+         !atomic_compare_exchange_weak (&n_watching, &seen, seen - 1))
+    ;
+}
 
 /* From now on this source never empties the eventfd, which stays readable for others. It is
  * written again all the same, if somebody says to be waiting. */
 static gboolean
 ring_source_watch_changes (RingSource *self)
 {
-  g_auto (MpFd) fd = epoll_create1 (EPOLL_CLOEXEC);
+  g_auto (MpFd) fd = -1;
   struct epoll_event interest = { .events = EPOLLIN | EPOLLET };
 
-  if (fd < 0 || epoll_ctl (fd, EPOLL_CTL_ADD, self->poll.fd, &interest) != 0)
+  /* Who waits for room for descriptors has as many of them anyway. */
+  if (!self->need.fds && !count_watching ())
     return FALSE;
+  self->counted_in = self->need.fds ? 0 : (guint32) getpid ();
+  fd = epoll_create1 (EPOLL_CLOEXEC);
+  if (fd < 0 || epoll_ctl (fd, EPOLL_CTL_ADD, self->poll.fd, &interest) != 0)
+    {
+      discount_watching (self->counted_in);
+      return FALSE;
+    }
   self->changes = g_steal_fd (&fd);
   self->poll.events = 0;
   self->watching = (GPollFD){ .fd = self->changes, .events = G_IO_IN };
   g_source_add_poll (&self->source, &self->watching);
-  atomic_fetch_add (&n_watching, 1);
   return TRUE;
 }
 
@@ -71,11 +107,11 @@ ring_source_look (RingSource *self, gboolean signalled)
   self->poll.events = G_IO_IN;
   if (mp_ring_is_ready (self->ring, &self->need))
     return TRUE;
-  if ((self->need.condition & G_IO_OUT) != 0 && mp_ring_is_for_another (self->ring, &self->need))
+  if (self->need.fds ||
+      ((self->need.condition & G_IO_OUT) != 0 && mp_ring_is_for_another (self->ring, &self->need)))
     {
       self->poll.events = 0;
-      return atomic_load_explicit (&n_watching, memory_order_relaxed) < MAX_WATCHING &&
-             ring_source_watch_changes (self) && ring_source_look_again (self);
+      return ring_source_watch_changes (self) && ring_source_look_again (self);
     }
   if (!signalled && atomic_load_explicit (&side->armed, memory_order_relaxed) != 0)
     return FALSE;
@@ -142,7 +178,7 @@ ring_source_finalize (GSource *source)
   RingSource *self = (RingSource *) source;
 
   if (self->changes >= 0)
-    atomic_fetch_sub (&n_watching, 1);
+    discount_watching (self->counted_in);
   mp_clear_fd (&self->changes);
   mp_ring_unclaim (self->ring, &self->need);
   mp_ring_unref (self->ring);

@@ -595,8 +595,8 @@ mp_job_core_look_for_result (MpJobCore *self)
   if (mp_ring_look_before_others (look.results, pool->spins, something_came, &look))
     {
       mp_pool_core_lock (pool);
-      if (self->unfinished)
-        mp_pool_core_drain (pool);
+      /* Also when its own result was taken by another: what has come since has woken nobody. */
+      mp_pool_core_drain (pool);
       mp_pool_core_unlock (pool);
     }
   mp_ring_unref (look.results);

@@ -24,6 +24,9 @@ typedef struct
   uint32_t penalty;
 } MpSpin;
 
+/* Where others want the processor, giving it away costs as much as they take. */
+#define MP_SPIN_YIELD_PENALTY 4
+
 typedef gboolean (*MpSpinFunc) (gpointer data);
 
 /* Whether @is_over was TRUE in time. */

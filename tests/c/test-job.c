@@ -3,6 +3,8 @@
 
 #include "pool-tasks.h"
 
+#include <sched.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -578,6 +580,67 @@ test_look_for_result (void)
   pool_close (pool);
 }
 
+/* What happens while the one that looks has given its processor away. */
+static _Thread_local void (*meanwhile) (void);
+static MpJob *first_job, *second_job;
+static PoolGate *first_gate, *second_gate;
+
+int
+sched_yield (void)
+{
+  void (*func) (void) = meanwhile;
+
+  meanwhile = NULL;
+  if (func != NULL)
+    func ();
+  return (int) syscall (SYS_sched_yield);
+}
+
+static void
+open_and_await (PoolGate *gate)
+{
+  pool_gate_open (gate);
+  while (mp_ring_get_length (mp_job_get_core (first_job)->pool->results) == 0)
+    g_thread_yield ();
+}
+
+static void
+take_one_and_have_another (void)
+{
+  MpPoolCore *pool = mp_job_get_core (first_job)->pool;
+
+  open_and_await (first_gate);
+  mp_pool_core_lock (pool);
+  mp_pool_core_drain (pool);
+  mp_pool_core_unlock (pool);
+  open_and_await (second_gate);
+}
+
+static void
+test_look_for_others (void)
+{
+  MpPool *pool = pool_new (2);
+  g_autoptr (PoolGate) gate = pool_gate_new (), other_gate = pool_gate_new ();
+  g_autoptr (MpJob) job = NULL, other_job = NULL;
+
+  g_test_summary ("Nobody is woken for what comes while one looks: it takes that, too.");
+  first_gate = gate;
+  second_gate = other_gate;
+  first_job = job = mp_pool_submit (pool, "gate", pool_gate_argument (gate), NULL, NULL);
+  pool_gate_wait (gate, 1);
+  second_job = other_job =
+    mp_pool_submit (pool, "gate", pool_gate_argument (other_gate), NULL, NULL);
+  pool_gate_wait (other_gate, 1);
+  mp_pump_park ();
+  meanwhile = take_one_and_have_another;
+  while (meanwhile != NULL)
+    mp_job_core_look_for_result (mp_job_get_core (job));
+  g_assert_true (mp_job_get_finished (job));
+  g_assert_true (mp_job_get_finished (other_job));
+  mp_pump_unpark ();
+  pool_close (pool);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -597,5 +660,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/job/context", test_context);
   g_test_add_func ("/mp/job/flood", test_flood);
   g_test_add_func ("/mp/job/look-for-result", test_look_for_result);
+  g_test_add_func ("/mp/job/look-for-others", test_look_for_others);
   return g_test_run ();
 }

@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 
 #include "libmp.h"
+#include "channel/mp-queue-private.h"
+#include "channel/mp-ring-layout-private.h"
 #include "test-queue-fds.h"
 
 static void
@@ -212,6 +214,70 @@ test_put_full (void)
   assert_closed (fd);
 }
 
+/* As many messages with a descriptor as the system keeps. */
+static guint
+fill (MpQueue *queue)
+{
+  for (guint n = 0;; n++)
+    {
+      g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
+
+      g_unix_fd_list_append (fd_list, STDERR_FILENO, NULL);
+      if (!mp_queue_put_with_fds (queue, g_variant_new_uint32 (n), fd_list, 0, NULL, NULL))
+        return n;
+    }
+}
+
+static void
+start_put (MpQueue *queue, GAsyncResult **result)
+{
+  g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
+
+  g_unix_fd_list_append (fd_list, STDERR_FILENO, NULL);
+  mp_queue_put_with_fds_async (queue, g_variant_new_uint32 (0), fd_list, NULL, on_result, result);
+}
+
+static void
+test_room (void)
+{
+  g_autoptr (MpQueue) probe = queue_new (100000, 0), queue = NULL;
+  g_autoptr (GAsyncResult) result = NULL;
+  guint n = fill (probe);
+  gint64 end;
+
+  g_test_summary ("Who waits for room for descriptors keeps no other room from others");
+  queue = queue_new (n + 1, 0);
+  g_assert_cmpuint (fill (queue), ==, n);
+  start_put (queue, &result);
+  end = g_get_monotonic_time () + 4 * MP_RING_CLAIM_AFTER_US;
+  while (g_get_monotonic_time () < end)
+    turn ();
+  g_assert_null (result);
+  g_assert_true (mp_queue_put (queue, g_variant_new_uint32 (1), 0, NULL, NULL));
+  mp_queue_drain (queue);
+  await (&result);
+}
+
+static void
+test_wait_join (void)
+{
+  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  g_autoptr (GUnixFDList) fd_list = NULL;
+  g_autoptr (GAsyncResult) result = NULL;
+  GPollFD poll = { .events = G_IO_IN };
+
+  g_test_summary ("A loop that joins swallows no wake of one that waits for room for descriptors");
+  fill (queue);
+  start_put (queue, &result);
+  turn ();
+  g_assert_null (result);
+  g_variant_unref (mp_queue_get_with_fds (queue, 0, &fd_list, NULL, NULL));
+  g_assert_false (mp_queue_arm (queue, G_IO_PRI));
+  poll.fd = mp_queue_get_fd (queue, G_IO_OUT);
+  g_assert_cmpint (g_poll (&poll, 1, 0), ==, 1);
+  await (&result);
+}
+
 static void
 test_shareable (void)
 {
@@ -254,6 +320,8 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/queue-fds-async/get-fails", test_get_fails);
   g_test_add_func ("/mp/queue-fds-async/put", test_put);
   g_test_add_func ("/mp/queue-fds-async/put-full", test_put_full);
+  g_test_add_func ("/mp/queue-fds-async/room", test_room);
+  g_test_add_func ("/mp/queue-fds-async/join", test_wait_join);
   g_test_add_func ("/mp/queue-fds-async/shareable", test_shareable);
   return g_test_run ();
 }

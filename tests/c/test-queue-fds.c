@@ -579,21 +579,21 @@ test_hostile_handles (void)
   int streams[2];
 
   g_test_summary ("Handles whose sockets are none, or are missing");
-  g_assert_cmpint (g_unix_fd_list_get_length (fd_list), ==, 5);
+  g_assert_cmpint (g_unix_fd_list_get_length (fd_list), ==, 6);
   g_assert_no_errno (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, streams));
-  for (int i = 3; i <= 5; i++)
+  for (int i = 4; i <= 6; i++)
     {
       g_autoptr (GUnixFDList) changed = g_unix_fd_list_new ();
       g_autoptr (GVariant) odd = NULL;
       g_autoptr (GError) error = NULL;
       const int *fds = g_unix_fd_list_peek_fds (fd_list, NULL);
 
-      for (int j = 0; j < 5; j++)
-        g_unix_fd_list_append (changed, i != j ? fds[j] : (i == 3 ? streams[0] : fds[1]), NULL);
-      if (i == 5)
+      for (int j = 0; j < 6; j++)
+        g_unix_fd_list_append (changed, i != j ? fds[j] : (i == 4 ? streams[0] : fds[1]), NULL);
+      if (i == 6)
         {
           g_autoptr (GVariant) layout = g_variant_get_child_value (handle, 2);
-          const gint32 indexes[] = { 0, 1, 2, 3 };
+          const gint32 indexes[] = { 0, 1, 2, 3, 4 };
 
           odd = g_variant_ref_sink (g_variant_new ("(su@a{sv}@ah)",
                                                    "queue",
@@ -601,11 +601,11 @@ test_hostile_handles (void)
                                                    layout,
                                                    g_variant_new_fixed_array (G_VARIANT_TYPE_HANDLE,
                                                                               indexes,
-                                                                              4,
+                                                                              5,
                                                                               sizeof indexes[0])));
         }
       g_assert_null (mp_shareable_new_from_handle (odd != NULL ? odd : handle, changed, &error));
-      assert_error (&error, MP_ERROR_CORRUPT, i == 5 ? "names 4 descriptors" : "no unix socket");
+      assert_error (&error, MP_ERROR_CORRUPT, i == 6 ? "names 5 descriptors" : "no unix socket");
     }
   close (streams[0]);
   close (streams[1]);

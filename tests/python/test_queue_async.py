@@ -5,6 +5,7 @@
 import asyncio
 import contextlib
 import queue
+import threading
 import time
 import unittest
 
@@ -38,6 +39,17 @@ class TestAsyncQueue(unittest.IsolatedAsyncioTestCase):
         got = [await q.aget() for _ in range(20)]
         await asyncio.gather(*putters)
         self.assertEqual(sorted(got), list(range(20)))
+
+    async def test_beside_a_claim(self):
+        # Of a thread that has ended, so that it stands until it is void.
+        q = mp.Queue(1)
+        claimer = threading.Thread(target=q.gobject.claim, args=(1,))
+        claimer.start()
+        claimer.join()
+        busy = -time.process_time()
+        await q.aput(1)
+        busy += time.process_time()
+        self.assertLess(busy, 0.1)
 
     async def test_turn_beside_others(self):
         """Others, who put as soon as there is room, leave it to who has waited for a moment."""

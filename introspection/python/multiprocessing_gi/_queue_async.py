@@ -13,8 +13,11 @@ _IN, _OUT, _PRI = GLib.IOCondition.IN, GLib.IOCondition.OUT, GLib.IOCondition.PR
 _LOOK_AGAIN = 1.0
 # Who has waited for room for so long claims it, again and again, in seconds.
 _CLAIM_AFTER, _CLAIM_AGAIN = 0.005, 0.05
-# Where there is room for others only, nobody is told when there is enough.
-_LOOK = 0.005
+# Where there is room for others only, nobody is told when there is enough, and who has claimed it
+# is woken until it comes: who was woken so often in vain, each time at once, looks after so many
+# seconds.
+_MANY_TIMES = 16
+_LOOK, _AT_ONCE = 0.005, 0.001
 
 
 class Waiters:
@@ -88,15 +91,21 @@ class AsyncQueue:
         """Puts what is pickled, and keeps others, in any process, from being first for ever."""
         import asyncio
         length = size_of(data)
-        timeout, small_room = _CLAIM_AFTER, False
+        timeout, small_room, n_vain = _CLAIM_AFTER, False, 0
         claim_at = time.monotonic() + timeout
         try:
             while not self._try_send(data):
-                if time.monotonic() >= claim_at:
+                now = time.monotonic()
+                if now >= claim_at:
                     timeout = _CLAIM_AGAIN if self.gobject.claim(length) else _CLAIM_AFTER
-                    claim_at = time.monotonic() + timeout
+                    claim_at = now + timeout
                 if await self._waiters(_OUT).wait(timeout):
                     small_room = False
+                    at_once = time.monotonic() - now < _AT_ONCE
+                    n_vain = n_vain + 1 if at_once and self._has_place() else 0
+                    # Not while others wait for this one.
+                    if n_vain >= _MANY_TIMES and timeout != _CLAIM_AGAIN:
+                        await asyncio.sleep(_LOOK)
                 elif small_room:
                     await asyncio.sleep(_LOOK)
                 else:
@@ -104,6 +113,10 @@ class AsyncQueue:
                 self._check_open()
         finally:
             self.gobject.unclaim()
+
+    def _has_place(self):
+        """Whether another object may be put, if it is only those that are counted."""
+        return self.gobject.get_length() < self.gobject.get_max_items()
 
     def _line(self, make=False):
         """Where the coroutines of the running loop stand that put, if there is one."""
