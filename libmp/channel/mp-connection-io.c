@@ -543,23 +543,41 @@ mp_connection_receive_some (MpConnection *self, MpReceiveSink *sink, MpFrame *fr
   return frame->in_ring ? mp_connection_fetch (self, frame, error) : flow;
 }
 
-/* Whether it pays to look again before one sleeps. */
-static MpFlow
-spin (MpConnection *self, MpReceiveSink *sink, MpFrame *frame, GError **error)
+typedef struct
 {
-  MpFlow flow = MP_FLOW_AGAIN;
+  MpConnection *connection;
+  MpReceiveSink *sink;
+  MpFrame *frame;
+  GError **error;
+  MpFlow flow;
+} Looking;
+
+static gboolean
+look (gpointer data)
+{
+  Looking *self = data;
+
+  self->flow = mp_connection_receive_some (self->connection, self->sink, self->frame, self->error);
+  return self->flow != MP_FLOW_AGAIN;
+}
+
+/* As long as it pays. */
+static gboolean
+look_for_a_while (MpConnection *self, Looking *looking)
+{
+  gboolean over = FALSE;
   guint looks = 0;
 
   if (!mp_micro_lock_may_spin ())
-    return flow;
+    return FALSE;
   if (self->spin_pause > 0)
     {
       self->spin_pause--;
-      return flow;
+      return FALSE;
     }
-  while (flow == MP_FLOW_AGAIN && looks++ < self->spin_budget)
-    flow = mp_connection_receive_some (self, sink, frame, error);
-  if (flow == MP_FLOW_DONE)
+  while (!over && looks++ < self->spin_budget)
+    over = look (looking);
+  if (looking->flow == MP_FLOW_DONE)
     self->spin_budget = MIN (MAX (self->spin_budget, 2 * looks) + MIN_LOOKS, MAX_LOOKS);
   else
     {
@@ -570,7 +588,22 @@ spin (MpConnection *self, MpReceiveSink *sink, MpFrame *frame, GError **error)
           self->spin_pause = PAUSE;
         }
     }
-  return flow;
+  return over;
+}
+
+/* Before one sleeps. Where both ends have one processor, the other one has to be given it. */
+static MpFlow
+look_again (MpConnection *self, MpReceiveSink *sink, MpFrame *frame, GError **error)
+{
+  Looking looking = { .connection = self,
+                      .sink = sink,
+                      .frame = frame,
+                      .error = error,
+                      .flow = MP_FLOW_AGAIN };
+
+  if (!look_for_a_while (self, &looking))
+    mp_spin_yielding (&self->yielding, look, &looking);
+  return looking.flow;
 }
 
 gboolean
@@ -588,7 +621,7 @@ mp_connection_receive_frame (MpConnection *self,
     return FALSE;
   flow = mp_connection_receive_some (self, sink, frame, error);
   if (flow == MP_FLOW_AGAIN && timeout_us != 0)
-    flow = spin (self, sink, frame, error);
+    flow = look_again (self, sink, frame, error);
   while (flow == MP_FLOW_AGAIN)
     {
       if (!mp_connection_wait (self, G_IO_IN, deadline, cancellable, error))

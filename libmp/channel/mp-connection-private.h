@@ -8,6 +8,8 @@
 #include "mp-transport-private.h"
 #include "mp-turn-private.h"
 
+#include "../sync/mp-spin-private.h"
+
 G_BEGIN_DECLS
 
 #define MP_CONNECTION_MAX_LOOKS 32
@@ -42,6 +44,7 @@ struct _MpConnection
   GArray *fds;
   guint spin_budget;
   guint spin_pause;
+  MpSpin yielding;
 
   /* See mp-connection-blocks.c. With the turns: */
   gboolean is_pipe;        /* of a pair of sockets without other names */

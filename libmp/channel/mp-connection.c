@@ -216,6 +216,7 @@ mp_connection_init (MpConnection *self)
 {
   self->transport.fd = -1;
   self->spin_budget = MP_CONNECTION_MAX_LOOKS;
+  self->yielding.penalty = MP_SPIN_YIELD_PENALTY;
 }
 
 MpConnection *
