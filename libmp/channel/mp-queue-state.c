@@ -94,8 +94,7 @@ mp_queue_wait_room (MpQueue *self,
         mp_ring_pass_on (self->ring, G_IO_OUT);
       if (status != MP_RING_TIMED_OUT || mp_deadline_left (deadline) == 0)
         return status == MP_RING_DONE;
-      look = g_get_monotonic_time () + (mp_ring_claim (self->ring, &need) ? MP_RING_CLAIM_REFRESH_US
-                                                                          : MP_RING_CLAIM_AFTER_US);
+      look = g_get_monotonic_time () + mp_ring_claim_again (self->ring, &need);
     }
 }
 

@@ -482,6 +482,15 @@ gboolean mp_ring_is_claimed_slow (MpRing *self, const MpRingNeed *need, MpRingNe
 #define MP_RING_CLAIM_AFTER_US 5000
 #define MP_RING_CLAIM_REFRESH_US (50 * 1000)
 
+/* mp_ring_claim(), and in how many microseconds it is to be done again. There may be no room for
+ * descriptors for long, and nobody is to look for that all the time. */
+static inline gint64
+mp_ring_claim_again (MpRing *self, const MpRingNeed *need)
+{
+  return mp_ring_claim (self, need) || need->fds ? MP_RING_CLAIM_REFRESH_US
+                                                 : MP_RING_CLAIM_AFTER_US;
+}
+
 static inline gboolean
 mp_ring_has_claim (MpRing *self)
 {

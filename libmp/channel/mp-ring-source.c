@@ -125,8 +125,7 @@ ring_source_claim (RingSource *self)
   gint64 now = g_get_monotonic_time ();
 
   if (now >= self->claim_at)
-    self->claim_at = now + (mp_ring_claim (self->ring, &self->need) ? MP_RING_CLAIM_REFRESH_US
-                                                                    : MP_RING_CLAIM_AFTER_US);
+    self->claim_at = now + mp_ring_claim_again (self->ring, &self->need);
   return (int) ((self->claim_at - now + 999) / 1000);
 }
 

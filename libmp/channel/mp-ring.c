@@ -216,9 +216,7 @@ wait_for_room (MpRing *self,
     return MP_RING_INTERRUPTED;
   if (*claim_at == 0)
     *claim_at = now + MP_RING_CLAIM_AFTER_US;
-  look = now < *claim_at              ? *claim_at
-         : mp_ring_claim (self, need) ? now + MP_RING_CLAIM_REFRESH_US
-                                      : now + MP_RING_CLAIM_AFTER_US;
+  look = now < *claim_at ? *claim_at : now + mp_ring_claim_again (self, need);
   if (deadline != MP_DEADLINE_NEVER)
     look = MIN (look, deadline);
   status = mp_ring_wait_for (self, need, look, cancellable);

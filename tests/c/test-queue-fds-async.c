@@ -182,9 +182,9 @@ count_sleeps (gint64 time_us)
 }
 
 static void
-test_put_full (void)
+test_put_full (gconstpointer max_items)
 {
-  g_autoptr (MpQueue) queue = queue_new (0, 0);
+  g_autoptr (MpQueue) queue = queue_new (GPOINTER_TO_UINT (max_items), 0);
   g_autoptr (GAsyncResult) done = NULL;
   g_autoptr (GUnixFDList) fd_list = g_unix_fd_list_new ();
   g_autoptr (GError) error = NULL;
@@ -319,7 +319,10 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/queue-fds-async/unfetched", test_unfetched);
   g_test_add_func ("/mp/queue-fds-async/get-fails", test_get_fails);
   g_test_add_func ("/mp/queue-fds-async/put", test_put);
-  g_test_add_func ("/mp/queue-fds-async/put-full", test_put_full);
+  g_test_add_data_func ("/mp/queue-fds-async/put-full", NULL, test_put_full);
+  g_test_add_data_func ("/mp/queue-fds-async/put-full-bounded",
+                        GUINT_TO_POINTER (100000),
+                        test_put_full);
   g_test_add_func ("/mp/queue-fds-async/room", test_room);
   g_test_add_func ("/mp/queue-fds-async/join", test_wait_join);
   g_test_add_func ("/mp/queue-fds-async/shareable", test_shareable);
