@@ -94,7 +94,7 @@ ring_alloc (void)
   self->join_event = -1;
   self->fd_sender = -1;
   self->fd_receiver = -1;
-  self->get_yield.penalty = MP_SPIN_YIELD_PENALTY;
+  self->get_spins[1].penalty = MP_SPIN_YIELD_PENALTY;
   return self;
 }
 

@@ -159,8 +159,7 @@ struct _MpRing
   int fd_receiver;
 
   gatomicrefcount ref_count;
-  MpSpin get_spin;
-  MpSpin get_yield;
+  MpSpin get_spins[2];
   MpSpin put_spin;
   _Atomic uint32_t linger_left; /* how many getters still take the first message at once */
   _Atomic uint32_t linger_naps; /* how many will the next time that no more come with it */
@@ -418,8 +417,6 @@ MpRingStatus mp_ring_wait_for (MpRing *self,
 void mp_ring_wake_getters_slow (MpRing *self, guint32 n);
 void mp_ring_wake_putters_slow (MpRing *self, guint32 n);
 void mp_ring_wake_side (MpRing *self, GIOCondition condition);
-/* Who was woken and leaves without that which it was woken for, perhaps. */
-void mp_ring_pass_on (MpRing *self, GIOCondition condition);
 /* The eventfd of a side. */
 int mp_ring_get_event (MpRing *self, GIOCondition condition);
 /* For a loop that found nothing. TRUE if there is something after all; else it may sleep on the

@@ -75,7 +75,7 @@ take_from_block (MpRing *self,
       return MP_RING_REFUSED;
     }
   note_block (getting, ref);
-  mp_ring_note_long (&self->get_spin, ref->length);
+  mp_ring_note_long (&self->get_spins[0], ref->length);
   return MP_RING_DONE;
 }
 

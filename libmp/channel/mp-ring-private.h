@@ -54,7 +54,9 @@ typedef enum
   MP_RING_PUT_NONE = 0,
   /* Over the bounds, and after close: what was taken is put back. MP_RING_CLOSED
    * only if nobody can take it any more. */
-  MP_RING_PUT_FORCE = 1 << 0
+  MP_RING_PUT_FORCE = 1 << 0,
+  /* Wakes no getter: mp_ring_pass_on() does that soon, if it is still to be done. */
+  MP_RING_PUT_QUIETLY = 1 << 1
 } MpRingPutFlags;
 
 /* Called under the consumers' lock for each message before the commit, so what
@@ -163,6 +165,18 @@ MpRing *mp_ring_get_dead_letters (MpRing *self);
  * a while, and nobody is woken meanwhile. @spins: for the one and for the other.
  * TRUE if it is over, or there are messages: to be taken by the caller. */
 gboolean mp_ring_look_before_others (MpRing *self, MpSpin spins[2], MpSpinFunc came, gpointer data);
+
+/* Whether some getter looks now, or was woken and is on its way. */
+gboolean mp_ring_is_getter_coming (MpRing *self);
+/* Those who put the next message are known to be awake, so that the next getter of this process
+ * does not sleep at once. */
+void mp_ring_expect (MpRing *self);
+/* How many microseconds a getter looks that tries whether it pays again. Before @self is used. */
+void mp_ring_set_trial (MpRing *self, guint32 trial);
+/* Who was woken and leaves without that which it was woken for, perhaps; or who put quietly. */
+void mp_ring_pass_on (MpRing *self, GIOCondition condition);
+/* Looks for a message as a getter does before it sleeps, but only that. */
+void mp_ring_look (MpRing *self);
 
 /* Wakes every sleeper so that it looks again: for whoever saw a peer die,
  * which may have been between its commit and its wake. */

@@ -395,8 +395,7 @@ spin (MpRing *self, const MpRingNeed *need)
   if (is_coming (side))
     return FALSE;
   announce (side);
-  spun = mp_spin (&self->get_spin, look, &looking);
-  found = spun || mp_spin_yielding (&self->get_yield, look, &looking);
+  found = mp_spin_or_yield (self->get_spins, look, &looking, &spun);
   arrive (side);
   /* Not while it is expected: were it stopped meanwhile, nobody would be woken. */
   if (spun)
@@ -404,17 +403,44 @@ spin (MpRing *self, const MpRingNeed *need)
   return found;
 }
 
+void
+mp_ring_look (MpRing *self)
+{
+  MpRingNeed need = mp_ring_need (G_IO_IN);
+
+  if (!mp_ring_is_ready (self, &need))
+    spin (self, &need);
+}
+
 gboolean
 mp_ring_look_before_others (MpRing *self, MpSpin spins[2], MpSpinFunc came, gpointer data)
 {
   MpRingSide *side = &self->shared->getters;
   MpRingNeed need = mp_ring_need (G_IO_IN);
-  gboolean over;
+  gboolean over, spun;
 
   announce (side);
-  over = mp_spin (&spins[0], came, data) || mp_spin_yielding (&spins[1], came, data);
+  over = mp_spin_or_yield (spins, came, data, &spun);
   arrive (side);
   return over || mp_ring_is_ready (self, &need);
+}
+
+gboolean
+mp_ring_is_getter_coming (MpRing *self)
+{
+  return is_coming (&self->shared->getters);
+}
+
+void
+mp_ring_expect (MpRing *self)
+{
+  mp_spin_expect (self->get_spins);
+}
+
+void
+mp_ring_set_trial (MpRing *self, guint32 trial)
+{
+  self->get_spins[0].trial = trial;
 }
 
 typedef struct

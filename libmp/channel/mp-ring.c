@@ -253,7 +253,7 @@ put_records (MpRing *self,
       if (status != MP_RING_DONE)
         break;
     }
-  if (status == MP_RING_DONE)
+  if (status == MP_RING_DONE && (flags & MP_RING_PUT_QUIETLY) == 0)
     mp_ring_wake_getters (self, need.items);
   if (claim_at != 0)
     {

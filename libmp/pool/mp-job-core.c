@@ -588,7 +588,11 @@ mp_job_core_look_for_result (MpJobCore *self)
   mp_pool_core_lock (pool);
   if (self->unfinished && self->n_in_flight == 1 && !self->feeding && !self->more &&
       pool->results != NULL)
-    look.results = mp_ring_ref (pool->results);
+    {
+      look.results = mp_ring_ref (pool->results);
+      if (pool->worker_is_coming)
+        mp_spin_expect (pool->spins);
+    }
   mp_pool_core_unlock (pool);
   if (look.results == NULL)
     return;

@@ -55,6 +55,7 @@ mp_pool_core_new (MpContext *context, const MpPoolSettings *settings, GError **e
   g_atomic_ref_count_init (&self->ref_count);
   g_mutex_init (&self->lock);
   g_weak_ref_init (&self->object, NULL);
+  self->spins[0].trial = MP_POOL_TRIAL_US;
   self->spins[1].penalty = MP_SPIN_YIELD_PENALTY;
   self->generation = mp_pump_get_generation ();
   self->owner = getpid ();

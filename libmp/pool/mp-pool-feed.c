@@ -509,9 +509,10 @@ mp_feed_fail_first (MpPoolCore *self, MpRingStatus status)
 static gboolean
 mp_feed_put (MpPoolCore *self, MpFeed *feed, guint *limit)
 {
-  MpRingStatus status =
-    mp_ring_put (self->tasks, feed->records, feed->n, MP_RING_PUT_NONE, MP_DEADLINE_NOW);
+  MpRingStatus status;
 
+  self->worker_is_coming = mp_ring_is_getter_coming (self->tasks);
+  status = mp_ring_put (self->tasks, feed->records, feed->n, MP_RING_PUT_NONE, MP_DEADLINE_NOW);
   if (status == MP_RING_DONE)
     {
       *limit = MP_FEED_TASKS;

@@ -77,6 +77,10 @@ typedef struct
 
 #define MP_POOL_HANDLE_KIND "pool-worker"
 #define MP_POOL_WORKER_TASK "mp.pool-worker"
+/* Who waits for one task only, and a worker that waits for the next one, look for so long when they
+ * try whether that pays: until one that slept has been woken, which on virtual machines takes
+ * longest, and has sent something. It sees that somebody looks, and looks as well. */
+#define MP_POOL_TRIAL_US 100
 #define MP_POOL_COMMAND_TASK "mp.command"
 
 /* --- the structures; everything is under the core's lock ------------------- */
@@ -297,8 +301,9 @@ struct _MpPoolCore
   /* Who waits. */
   MpSleepWord finished_word;
   MpSleepWord ended_word;
-  GQueue finished; /* jobs for mp_pool_take_finished() */
-  MpSpin spins[2]; /* of those who wait for one task */
+  GQueue finished;           /* jobs for mp_pool_take_finished() */
+  MpSpin spins[2];           /* of those who wait for one task */
+  gboolean worker_is_coming; /* or was when tasks were last put */
   GQueue ended_waiters;
 
   /* The main contexts that hear of it. */

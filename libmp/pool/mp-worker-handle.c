@@ -71,6 +71,7 @@ mp_worker_attach (MpWorker *self, GVariant *handle, GUnixFDList *fd_list, GError
   self->tasks = mp_ring_new_from_handle (tasks, fd_list, error);
   if (self->tasks == NULL)
     return FALSE;
+  mp_ring_set_trial (self->tasks, MP_POOL_TRIAL_US);
   self->results = mp_ring_new_from_handle (results, fd_list, error);
   return self->results != NULL;
 }

@@ -30,6 +30,9 @@ struct _MpWorker
   gboolean busy;
   gboolean finishing; /* it is too late to cancel it */
   guint n_taken;
+  gboolean hurried;     /* the next task is asked for right after the answer */
+  gboolean watched;     /* the last result was looked for, and nobody had to be woken */
+  gboolean untold;      /* nobody was woken for it yet */
   MpWorkerWatch *watch; /* NULL: nobody asked for a cancellable */
 
   /* Its bytes, from the public part of the header on; 8-aligned. */

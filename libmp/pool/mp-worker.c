@@ -187,6 +187,33 @@ mp_worker_task_sink (gpointer user_data,
 }
 
 /* @parts: the first one is for the header. */
+/* Who looks for a result may soon have the next task. And who looked for the last one is perhaps
+ * about to look for this one: to wake another for it takes longer than to see whether that is so.
+ */
+static MpRingPutFlags
+mp_worker_watch_getter (MpWorker *self)
+{
+  gboolean coming = mp_ring_is_getter_coming (self->results);
+  gboolean quietly = !coming && self->watched && self->hurried;
+
+  if (coming || quietly)
+    mp_ring_expect (self->tasks);
+  self->watched = coming;
+  self->untold = quietly;
+  return quietly ? MP_RING_PUT_QUIETLY : MP_RING_PUT_NONE;
+}
+
+static void
+mp_worker_tell_getter (MpWorker *self)
+{
+  if (!self->untold)
+    return;
+  self->untold = FALSE;
+  mp_ring_look (self->tasks);
+  self->watched = mp_ring_get_length (self->results) == 0;
+  mp_ring_pass_on (self->results, G_IO_IN);
+}
+
 static gboolean
 mp_worker_put_parts (MpWorker *self,
                      MpReplyStatus status,
@@ -201,6 +228,7 @@ mp_worker_put_parts (MpWorker *self,
     guint8 padding[MP_WORKER_ALIGNMENT - sizeof (MpReplyHeader)];
   } head = { .header = { self->task.task_id, self->task.slot, status, self->index, 0 } };
   const MpRecord record = { .parts = parts, .n_parts = (guint) n_parts, .codec = codec };
+  MpRingPutFlags flags;
   MpRingStatus put;
   gsize length = 0;
 
@@ -219,8 +247,9 @@ mp_worker_put_parts (MpWorker *self,
                    MP_WORKER_MAX_RESULT);
       return FALSE;
     }
+  flags = mp_worker_watch_getter (self);
   do
-    put = mp_ring_put (self->results, &record, 1, MP_RING_PUT_NONE, MP_DEADLINE_NEVER);
+    put = mp_ring_put (self->results, &record, 1, flags, MP_DEADLINE_NEVER);
   while (put == MP_RING_INTERRUPTED);
   return put == MP_RING_DONE || mp_ring_set_error (error, self->results, put, TRUE);
 }
@@ -409,6 +438,7 @@ mp_worker_take (MpWorker *self, gsize *length, GError **error)
       return NULL;
     }
   self->attached = TRUE;
+  mp_worker_tell_getter (self);
   while (!mp_worker_has_to_leave (self))
     {
       gsize n = 0;
@@ -510,15 +540,19 @@ mp_worker_succeed_and_next (MpWorker *self,
                             gsize *length,
                             GError **error)
 {
+  gboolean answered;
+
   g_return_val_if_fail (MP_IS_READY_WORKER (self), NULL);
   g_return_val_if_fail (length != NULL, NULL);
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   *length = 0;
-  if (!mp_worker_check_busy (self, TRUE, error) ||
-      !mp_worker_answer (self, MP_REPLY_OK, result, result_length, codec, error))
+  if (!mp_worker_check_busy (self, TRUE, error))
     return NULL;
-  return mp_worker_take (self, length, error);
+  self->hurried = TRUE;
+  answered = mp_worker_answer (self, MP_REPLY_OK, result, result_length, codec, error);
+  self->hurried = FALSE;
+  return answered ? mp_worker_take (self, length, error) : NULL;
 }
 
 /**

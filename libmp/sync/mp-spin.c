@@ -16,6 +16,10 @@
 #define MAX_SLOW 64
 #define MIN_NAPS 4
 #define MAX_NAPS 512
+/* Who was told that it pays, and saw that it did not, does not believe it so many times at first,
+ * and twice as many each time. */
+#define MIN_DOUBTS 16
+#define MAX_DOUBTS 1024
 /* Between two looks at the clock. */
 #define ROUNDS 32
 
@@ -58,13 +62,53 @@ look_until (gint64 limit, MpSpinFunc is_over, gpointer data)
   return -1;
 }
 
+static void
+expect (MpSpin *self)
+{
+  uint32_t doubts = atomic_load_explicit (&self->doubts, memory_order_relaxed);
+
+  if (doubts > 0)
+    {
+      atomic_store_explicit (&self->doubts, doubts - 1, memory_order_relaxed);
+      return;
+    }
+  atomic_store_explicit (&self->left, 0, memory_order_relaxed);
+  atomic_store_explicit (&self->expected, 1, memory_order_relaxed);
+}
+
+void
+mp_spin_expect (MpSpin spins[2])
+{
+  expect (&spins[0]);
+  expect (&spins[1]);
+}
+
+static gboolean
+was_expected (MpSpin *self)
+{
+  return atomic_load_explicit (&self->expected, memory_order_relaxed) != 0 &&
+         atomic_exchange_explicit (&self->expected, 0, memory_order_relaxed) != 0;
+}
+
+/* Whether what was expected came @in_time. */
+static void
+learn (MpSpin *self, gboolean in_time)
+{
+  uint32_t doubts = atomic_load_explicit (&self->max_doubts, memory_order_relaxed);
+
+  doubts = in_time ? 0 : CLAMP (2 * doubts, MIN_DOUBTS, MAX_DOUBTS);
+  atomic_store_explicit (&self->max_doubts, doubts, memory_order_relaxed);
+  atomic_store_explicit (&self->doubts, doubts, memory_order_relaxed);
+}
+
 gboolean
 mp_spin (MpSpin *self, MpSpinFunc is_over, gpointer data)
 {
   uint32_t left = atomic_load_explicit (&self->left, memory_order_relaxed);
   uint32_t naps = atomic_load_explicit (&self->naps, memory_order_relaxed);
   uint32_t slow = atomic_load_explicit (&self->slow, memory_order_relaxed);
-  gint64 more = atomic_load_explicit (&self->more, memory_order_relaxed), took;
+  gint64 more = atomic_load_explicit (&self->more, memory_order_relaxed), usual, trial, took;
+  gboolean expected;
 
   if (!mp_micro_lock_may_spin ())
     return FALSE;
@@ -73,10 +117,15 @@ mp_spin (MpSpin *self, MpSpinFunc is_over, gpointer data)
       atomic_store_explicit (&self->left, left - 1, memory_order_relaxed);
       return FALSE;
     }
-  took = look_until ((slow > 0 ? TRIAL_US : USUAL_US) + more, is_over, data);
+  expected = was_expected (self);
+  trial = (self->trial > 0 ? self->trial : TRIAL_US) + more;
+  usual = expected ? trial : USUAL_US + more;
+  took = look_until (slow > 0 ? trial : usual, is_over, data);
+  if (expected)
+    learn (self, took >= 0 && took <= usual);
   if (took < 0 && more > 0)
     atomic_store_explicit (&self->more, 0, memory_order_relaxed);
-  if (took >= 0 && took <= USUAL_US + more)
+  if (took >= 0 && took <= usual)
     {
       slow = 0;
       naps = naps > 0 ? naps - 1 : 0;
@@ -115,6 +164,8 @@ mp_spin_yielding (MpSpin *self, MpSpinFunc is_over, gpointer data)
     }
   late = g_get_monotonic_time () - end;
   in_time = over && late < 0;
+  if (was_expected (self))
+    learn (self, in_time);
   naps = in_time ? naps / 2 : CLAMP (2 * naps, MIN_YIELD_NAPS, MAX_YIELD_NAPS);
   atomic_store_explicit (&self->naps, naps, memory_order_relaxed);
   if (!in_time)
@@ -122,4 +173,18 @@ mp_spin_yielding (MpSpin *self, MpSpinFunc is_over, gpointer data)
                            (uint32_t) MAX (naps, self->penalty * CLAMP (late, 0, MAX_LATE_US)),
                            memory_order_relaxed);
   return over;
+}
+
+gboolean
+mp_spin_or_yield (MpSpin spins[2], MpSpinFunc is_over, gpointer data, gboolean *spun)
+{
+  gboolean tries = atomic_load_explicit (&spins[0].left, memory_order_relaxed) == 0;
+
+  *spun = mp_spin (&spins[0], is_over, data);
+  if (*spun)
+    return TRUE;
+  /* Perhaps they had no processor, because this one looked. */
+  if (tries && atomic_load_explicit (&spins[1].left, memory_order_relaxed) <= MAX_YIELD_NAPS)
+    atomic_store_explicit (&spins[1].left, 0, memory_order_relaxed);
+  return mp_spin_yielding (&spins[1], is_over, data);
 }

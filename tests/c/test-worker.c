@@ -20,7 +20,8 @@ worker_answer (MpWorker *worker, const char *text)
     mp_worker_succeed (worker, (const guint8 *) text, strlen (text), MP_CODEC_RAW, NULL));
 }
 
-/* "exit": the worker goes. "fail": an error with everything. "number": its id.
+/* "exit": the worker goes. "fail": an error with everything. "number": its id. "hold": until it is
+ * cancelled.
  * Else the task comes back. */
 static const guint8 *
 worker_handle (MpWorker *worker, const guint8 *data, gsize *length)
@@ -41,6 +42,8 @@ worker_handle (MpWorker *worker, const guint8 *data, gsize *length)
 
   if (strcmp (function, "exit") == 0)
     exit (3);
+  while (strcmp (function, "hold") == 0 && !mp_worker_get_cancelled (worker))
+    g_thread_yield ();
   if (strcmp (function, "fail") == 0)
     g_assert_true (mp_worker_fail (worker,
                                    "some-domain",
@@ -440,6 +443,49 @@ test_empty (void)
   g_test_assert_expected_messages ();
 }
 
+static void
+note_time (GObject *object, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (mp_job_wait_finish (MP_JOB (object), result, &error));
+  g_assert_no_error (error);
+  *(gint64 *) user_data = g_get_monotonic_time ();
+}
+
+static void
+test_watched (void)
+{
+  MpPool *pool = make_pool (1, "");
+
+  g_test_summary ("A worker whose results were looked for wakes who waits in another way, too.");
+  for (guint i = 0; i < 40; i++)
+    {
+      g_autoptr (MpJob) job = NULL, next = NULL;
+      gint64 start, end = 0;
+
+      for (guint j = 0; j < 100; j++)
+        {
+          g_autoptr (MpJob) looked_for = submit (pool, "echo", j, 1, FALSE, FALSE);
+
+          g_assert_true (mp_job_wait (looked_for, -1, NULL, NULL));
+        }
+      start = g_get_monotonic_time ();
+      job = submit (pool, "echo", 0, 1, FALSE, FALSE);
+      /* Then the worker sleeps, or has the next task. */
+      if (i % 2 == 1)
+        next = submit (pool, "hold", 0, 1, FALSE, FALSE);
+      mp_job_wait_async (job, NULL, note_time, &end);
+      while (end == 0)
+        g_main_context_iteration (NULL, TRUE);
+      /* After a second, those who wait look for themselves. */
+      g_assert_cmpint (end - start, <, 700 * 1000);
+      if (next != NULL)
+        g_assert_true (mp_job_cancel (next));
+    }
+  pool_close (pool);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -454,5 +500,6 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/worker/early", test_early);
   g_test_add_func ("/mp/worker/bad-handles", test_bad_handles);
   g_test_add_func ("/mp/worker/empty", test_empty);
+  g_test_add_func ("/mp/worker/watched", test_watched);
   return g_test_run ();
 }
