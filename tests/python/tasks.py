@@ -216,6 +216,11 @@ def recall(name):
     return _STATE.get(name)
 
 
+def meet_at(name, _item=None):
+    """Waits at the barrier that remember_pair() was told; its place there."""
+    return _STATE[name].wait(60)
+
+
 def echo(incoming, outgoing):
     """Send everything back, doubled, until None comes."""
     while True:

@@ -582,6 +582,13 @@ def put_in_queue(item):
 class TestLife(unittest.TestCase):
     """From the first worker to the last."""
 
+    def test_many_workers(self):
+        """Each begins, also of those that the zygote lets wait for a moment."""
+        barrier = mp.Barrier(24)
+        with mp.Pool(24, tasks.remember_pair, ('barrier', barrier)) as pool:
+            places = pool.map(tasks.meet_at, ['barrier'] * 24, chunksize=1)
+            self.assertEqual(sorted(places), list(range(24)))
+
     def test_initializer(self):
         for method in METHODS:
             q = mp.Queue()

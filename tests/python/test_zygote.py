@@ -230,6 +230,43 @@ class ZygoteTest(unittest.TestCase):
         self.assertTrue(process.join(LIMIT_US, None))
         self.assertEqual(process.get_exit_code(), 0)
 
+    def test_gate(self):
+        """A child waits until its gate is open, but not for ever."""
+        # In a process that has no other threads.
+        script = """if True:
+            import os, socket, struct, sys, time
+            from multiprocessing_gi._primitives import fork_child
+
+            def begin_of_child(gate, opens):
+                forked = time.monotonic()
+                pid, link, _pidfd = fork_child("mp-gate", gate[0])
+                link = socket.socket(fileno=link)
+                if pid == 0:
+                    link.send(struct.pack("d", time.monotonic()))
+                    os._exit(0)
+                opened = time.monotonic()
+                if opens:
+                    os.write(gate[1], b"x")
+                begin = struct.unpack("d", link.recv(8))[0]
+                assert os.waitpid(pid, 0)[1] == 0
+                return forked, opened, begin
+
+            gate = os.pipe()
+            forked, opened, begin = begin_of_child(gate, False)
+            assert begin - forked >= 0.1, begin - forked
+            forked, opened, begin = begin_of_child(gate, True)
+            assert begin >= min(opened, forked + 0.1), (forked, opened, begin)
+            # Nobody has read what opened it.
+            begin_of_child(gate, False)
+            quickest = min(begin - opened for _, opened, begin
+                           in [begin_of_child(gate, False) for _ in range(20)])
+            assert quickest < 0.1, quickest
+        """
+        for accelerated in "10":
+            environment = {**os.environ, "MP_ACCELERATOR": accelerated}
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn(
+                sys.executable, [sys.executable, "-c", script], environment), 0)[1]), 0)
+
     def test_called_by_hand(self):
         """Without the library, the module and spawn_main() only say what they are for."""
         for options in (["-m", "multiprocessing_gi._zygote"],

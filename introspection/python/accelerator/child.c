@@ -29,6 +29,8 @@
 #define MAX_MESSAGE 256
 /* What it is to do, its working directory, its standard streams. */
 #define N_FDS 5
+/* How long a gate keeps anybody; see _zygote.py. */
+#define GATE_MS 100
 
 static PyObject *
 raise_errno (void)
@@ -36,29 +38,37 @@ raise_errno (void)
   return PyErr_SetFromErrno (PyExc_OSError);
 }
 
-/* The child keeps nothing but the link, and dies with its parent. */
+static gboolean
+has_something (int fd, int timeout_ms)
+{
+  struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+  return poll (&poll_fd, 1, timeout_ms) == 1;
+}
+
+/* The child dies with its parent. Until @gate is open, it does nothing else; -1: there is none. */
 static void
-settle (int link, pid_t parent, const char *name)
+begin (pid_t parent, int gate)
 {
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   if (getppid () != parent)
     _exit (EXIT_FAILURE);
+  if (gate >= 0)
+    has_something (gate, GATE_MS);
+}
+
+/* It keeps nothing but the link. */
+static void
+settle (int link, const char *name)
+{
   if (link > 3)
     close_range (3, (unsigned) link - 1, 0);
   close_range ((unsigned) link + 1, ~0u, 0);
   prctl (PR_SET_NAME, name);
 }
 
-static gboolean
-has_something (int fd)
-{
-  struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-
-  return poll (&poll_fd, 1, 0) == 1;
-}
-
 static PyObject *
-fork_linked (int ours, int theirs, const char *name)
+fork_linked (int ours, int theirs, const char *name, int gate)
 {
   pid_t parent = getpid ();
   sigset_t all, mask;
@@ -74,12 +84,14 @@ fork_linked (int ours, int theirs, const char *name)
   pid = fork ();
   if (pid == 0)
     {
+      if (name != NULL)
+        begin (parent, gate);
       PyOS_AfterFork_Child ();
       if (name != NULL)
-        settle (theirs, parent, name);
+        settle (theirs, name);
       else
         close (ours);
-      return Py_BuildValue ("(iii)", 0, theirs, has_something (theirs));
+      return Py_BuildValue ("(iii)", 0, theirs, has_something (theirs, 0));
     }
   err = errno;
   PyOS_AfterFork_Parent ();
@@ -104,13 +116,13 @@ static PyObject *
 child_fork (PyObject *module, PyObject *args)
 {
   const char *name;
-  int link[2];
+  int link[2], gate;
 
-  if (!PyArg_ParseTuple (args, "z:fork_child", &name))
+  if (!PyArg_ParseTuple (args, "zi:fork_child", &name, &gate))
     return NULL;
   if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
     return raise_errno ();
-  return fork_linked (link[0], link[1], name);
+  return fork_linked (link[0], link[1], name, gate);
 }
 
 /* How many bytes came, and descriptors; as recvmsg(). */
@@ -386,9 +398,11 @@ static PyMethodDef functions[] = {
   { "fork_child",
     child_fork,
     METH_VARARGS,
-    "fork_child(name): gives (pid, link, pidfd), in the child (0, link, whether the start has come "
-    "already). Unless the name is None, the child takes it, closes all descriptors but its link, "
-    "and dies with its parent. Its signals are blocked." },
+    "fork_child(name, gate): gives (pid, link, pidfd), in the child (0, link, whether the start "
+    "has "
+    "come already). Unless the name is None, the child takes it, closes all descriptors but its "
+    "link, and dies with its parent; but first, unless the descriptor gate is -1, it waits until "
+    "there is something in that, for 100 ms at most. Its signals are blocked." },
   { "receive_message",
     child_receive_message,
     METH_VARARGS,

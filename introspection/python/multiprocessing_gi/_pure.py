@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import select
 import signal
 import socket
 import struct
@@ -364,6 +365,8 @@ class Worker:
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 START_FDS = 5
 MAX_FDS = 253
+# How long a gate keeps anybody; see _zygote.py.
+GATE_MS = 100
 
 libc = ctypes.CDLL(None)
 _ALL_SIGNALS = _signal.valid_signals()
@@ -381,11 +384,18 @@ def die_with(parent):
         os._exit(1)
 
 
-def fork_child(name):
+def _wait_at(gate):
+    poll = select.poll()
+    poll.register(gate, select.POLLIN)
+    poll.poll(GATE_MS)
+
+
+def fork_child(name, gate):
     """Gives (pid, link, pidfd), in the child (0, link, whether the start has come already).
 
-    Unless the name is None, the child takes it, closes all descriptors but its link, and dies
-    with its parent. Its signals are blocked.
+    Unless the name is None, the child takes it, closes all descriptors but its link, and dies with
+    its parent; but first, unless the descriptor gate is -1, it waits until there is something in
+    that, for 100 ms at most. Its signals are blocked.
     """
     parent = os.getpid()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -412,6 +422,8 @@ def fork_child(name):
         ours.close()
     else:
         die_with(parent)
+        if gate >= 0:
+            _wait_at(gate)
         os.closerange(3, link)
         os.closerange(link + 1, os.sysconf("SC_OPEN_MAX"))
         ours.detach()

@@ -45,6 +45,11 @@ START_FDS = 5
 # Until the interpreter has specialized what it executes.
 REHEARSALS = 10
 
+# So many that are started in a row go on at once; of those after them, one for each processor but
+# one, out of so many.
+FREE_STARTS = 3
+FREE_OUT_OF = 3
+
 # How long what has lost its parent lives on, in seconds.
 FAREWELL = 0.25
 
@@ -236,6 +241,10 @@ class Zygote:
         self.children = set()
         self.doomed = {}
         self.spare = None
+        self.settled = True
+        self.n_in_a_row = 0
+        self.gate = None
+        self.n_processors = len(os.sched_getaffinity(0))
         self.preparation = None
         self.fingerprint = 0
         self.requester_pidfd = os.pidfd_open(requester_pid)
@@ -301,8 +310,19 @@ class Zygote:
         self.send(self.first, READY, value=self.pid)
         self.fork_spare()
         while True:
-            for fd, events in self.epoll.poll(self.kill_doomed(), maxevents=1):
+            timeout = self.kill_doomed()
+            happened = self.epoll.poll(timeout if self.settled else 0, maxevents=1)
+            if not happened and not self.settled:
+                self.settle()
+            for fd, events in happened:
                 self.handlers[fd](events)
+
+    def settle(self):
+        """After starts, when there is nothing else to do."""
+        self.settled = True
+        self.n_in_a_row = 0
+        self.open_gate()
+        self.fork_spare()
 
     def kill_doomed(self):
         """Gives how many seconds there are until there is something to do, None for ever."""
@@ -401,7 +421,8 @@ class Zygote:
         child.owner, child.number, child.outlives = requester, number, outlives
         self.watch_requester(child.link)
         self.send(requester, STARTED, number, value=child.pid, fd=child.pidfd)
-        self.fork_spare()
+        self.settled = False
+        self.n_in_a_row += 1
 
     # A child that was forked ahead. Most of the time until a task begins goes into the
     # copying of the pages that a new child touches: a spare has that behind it.
@@ -413,7 +434,7 @@ class Zygote:
                 return self.send_start(fds)
             except ConnectionError:
                 pass
-        self.spare = self.fork()
+        self.spare = self.fork(self.choose_gate())
         return self.send_start(fds)
 
     def send_start(self, fds):
@@ -431,13 +452,39 @@ class Zygote:
                 # The next start tries, and says what is wrong.
                 pass
 
-    def fork(self):
+    # The first steps of a child take about twice as long as to fork it. Where many are wanted at
+    # once and there are few processors, they would keep the zygote from the rest, and with that
+    # whoever waits until all are started: some of them wait until it has nothing else to do.
+
+    def choose_gate(self):
+        """Where the next child waits first; -1: it does not."""
+        turn = self.n_in_a_row % FREE_OUT_OF
+        # One that keeps all descriptors would keep the gate as well.
+        if (self.child_name is None or self.n_in_a_row < FREE_STARTS
+                or turn < self.n_processors - 1):
+            return -1
+        if self.gate is None:
+            try:
+                self.gate = os.pipe()
+            except OSError:
+                return -1
+        return self.gate[0]
+
+    def open_gate(self):
+        """Nobody reads what is written: it is there for each that waits."""
+        if self.gate is not None:
+            os.write(self.gate[1], b"x")
+            for fd in self.gate:
+                os.close(fd)
+            self.gate = None
+
+    def fork(self, gate=-1):
         """The new child, in the zygote; does not return in the child."""
         # A thread that something left behind makes the forked copy unreliable.
         afresh = _count_threads() > 1
         if afresh:
             _need_after_fork(True)
-        pid, link, more = fork_child(self.child_name)
+        pid, link, more = fork_child(self.child_name, gate)
         if pid == 0:
             code = 1
             try:
