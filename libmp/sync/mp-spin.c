@@ -178,7 +178,8 @@ mp_spin_yielding (MpSpin *self, MpSpinFunc is_over, gpointer data)
 gboolean
 mp_spin_or_yield (MpSpin spins[2], MpSpinFunc is_over, gpointer data, gboolean *spun)
 {
-  gboolean tries = atomic_load_explicit (&spins[0].left, memory_order_relaxed) == 0;
+  gboolean tries =
+    atomic_load_explicit (&spins[0].left, memory_order_relaxed) == 0 && mp_micro_lock_may_spin ();
 
   *spun = mp_spin (&spins[0], is_over, data);
   if (*spun)
