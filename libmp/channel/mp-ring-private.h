@@ -175,6 +175,9 @@ void mp_ring_expect (MpRing *self);
 void mp_ring_set_trial (MpRing *self, guint32 trial);
 /* Who was woken and leaves without that which it was woken for, perhaps; or who put quietly. */
 void mp_ring_pass_on (MpRing *self, GIOCondition condition);
+/* The same for who put quietly because a getter was coming: that has a moment to take it first. It
+ * may be so quick that afterwards it is not coming any more, and another would be woken. */
+void mp_ring_pass_on_later (MpRing *self);
 /* Looks for a message as a getter does before it sleeps, but only that. */
 void mp_ring_look (MpRing *self);
 

@@ -54,6 +54,10 @@
 #define LINGER_ITEMS 2
 #define LINGER_MIN_NAPS 16
 #define LINGER_MAX_NAPS 1024
+/* Who looks has taken what was put after so many looks, about a microsecond; not more often, since
+ * each takes a line of memory from it. */
+#define TAKING_ROUNDS 16
+#define TAKING_PAUSE 4
 /* Who was to come, and has not for so long, was killed or stopped. */
 #define COMING_MS 10
 
@@ -324,6 +328,18 @@ mp_ring_pass_on (MpRing *self, GIOCondition condition)
     mp_ring_wake_putters (self, 1);
   else
     mp_ring_wake_getters (self, 1);
+}
+
+void
+mp_ring_pass_on_later (MpRing *self)
+{
+  mp_ring_fence_after_release (self);
+  if (!mp_ring_is_awaited (&self->shared->getters))
+    return;
+  for (int i = 0; i < TAKING_ROUNDS && mp_ring_get_length (self) > 0; i++)
+    for (int j = 0; j < TAKING_PAUSE; j++)
+      mp_micro_lock_relax ();
+  mp_ring_pass_on (self, G_IO_IN);
 }
 
 /* Waiting */

@@ -509,10 +509,13 @@ mp_feed_fail_first (MpPoolCore *self, MpRingStatus status)
 static gboolean
 mp_feed_put (MpPoolCore *self, MpFeed *feed, guint *limit)
 {
-  MpRingStatus status;
+  gboolean coming = mp_ring_is_getter_coming (self->tasks);
+  MpRingPutFlags flags = coming && feed->n == 1 ? MP_RING_PUT_QUIETLY : MP_RING_PUT_NONE;
+  MpRingStatus status = mp_ring_put (self->tasks, feed->records, feed->n, flags, MP_DEADLINE_NOW);
 
-  self->worker_is_coming = mp_ring_is_getter_coming (self->tasks);
-  status = mp_ring_put (self->tasks, feed->records, feed->n, MP_RING_PUT_NONE, MP_DEADLINE_NOW);
+  self->worker_is_coming = coming;
+  if (status == MP_RING_DONE && flags == MP_RING_PUT_QUIETLY)
+    mp_ring_pass_on_later (self->tasks);
   if (status == MP_RING_DONE)
     {
       *limit = MP_FEED_TASKS;

@@ -194,21 +194,26 @@ static MpRingPutFlags
 mp_worker_watch_getter (MpWorker *self)
 {
   gboolean coming = mp_ring_is_getter_coming (self->results);
-  gboolean quietly = !coming && self->watched && self->hurried;
 
-  if (coming || quietly)
-    mp_ring_expect (self->tasks);
+  self->untold = coming || (self->watched && self->hurried);
   self->watched = coming;
-  self->untold = quietly;
-  return quietly ? MP_RING_PUT_QUIETLY : MP_RING_PUT_NONE;
+  if (self->untold)
+    mp_ring_expect (self->tasks);
+  return self->untold ? MP_RING_PUT_QUIETLY : MP_RING_PUT_NONE;
 }
 
+/* Wakes somebody for a result for which that was not done yet, unless it was taken meanwhile. */
 static void
 mp_worker_tell_getter (MpWorker *self)
 {
   if (!self->untold)
     return;
   self->untold = FALSE;
+  if (self->watched)
+    {
+      mp_ring_pass_on_later (self->results);
+      return;
+    }
   mp_ring_look (self->tasks);
   self->watched = mp_ring_get_length (self->results) == 0;
   mp_ring_pass_on (self->results, G_IO_IN);
@@ -251,6 +256,8 @@ mp_worker_put_parts (MpWorker *self,
   do
     put = mp_ring_put (self->results, &record, 1, flags, MP_DEADLINE_NEVER);
   while (put == MP_RING_INTERRUPTED);
+  if (!self->hurried)
+    mp_worker_tell_getter (self);
   return put == MP_RING_DONE || mp_ring_set_error (error, self->results, put, TRUE);
 }
 

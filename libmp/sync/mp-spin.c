@@ -18,8 +18,8 @@
 #define MAX_NAPS 512
 /* Who was told that it pays, and saw that it did not, does not believe it so many times at first,
  * and twice as many each time. */
-#define MIN_DOUBTS 16
-#define MAX_DOUBTS 1024
+#define MIN_DOUBTS 4
+#define MAX_DOUBTS 64
 /* Between two looks at the clock. */
 #define ROUNDS 32
 
