@@ -178,7 +178,8 @@ void mp_ring_pass_on (MpRing *self, GIOCondition condition);
 /* The same for who put quietly because a getter was coming: that has a moment to take it first. It
  * may be so quick that afterwards it is not coming any more, and another would be woken. */
 void mp_ring_pass_on_later (MpRing *self);
-/* Looks for a message as a getter does before it sleeps, but only that. */
+/* Looks for a message as a getter does before it sleeps, but only that: who takes none then passes
+ * on. */
 void mp_ring_look (MpRing *self);
 
 /* Wakes every sleeper so that it looks again: for whoever saw a peer die,

@@ -30,6 +30,7 @@ struct _MpWorker
   gboolean busy;
   gboolean finishing; /* it is too late to cancel it */
   guint n_taken;
+  /* Only of the thread that answers. */
   gboolean hurried;     /* the next task is asked for right after the answer */
   gboolean watched;     /* the last result was looked for, and nobody had to be woken */
   gboolean untold;      /* nobody was woken for it yet */

@@ -186,7 +186,6 @@ mp_worker_task_sink (gpointer user_data,
   memcpy (self->buffer, data + MP_TASK_HEADER_PRIVATE, self->length);
 }
 
-/* @parts: the first one is for the header. */
 /* Who looks for a result may soon have the next task. And who looked for the last one is perhaps
  * about to look for this one: to wake another for it takes longer than to see whether that is so.
  */
@@ -219,6 +218,7 @@ mp_worker_tell_getter (MpWorker *self)
   mp_ring_pass_on (self->results, G_IO_IN);
 }
 
+/* @parts: the first one is for the header. */
 static gboolean
 mp_worker_put_parts (MpWorker *self,
                      MpReplyStatus status,
@@ -233,7 +233,7 @@ mp_worker_put_parts (MpWorker *self,
     guint8 padding[MP_WORKER_ALIGNMENT - sizeof (MpReplyHeader)];
   } head = { .header = { self->task.task_id, self->task.slot, status, self->index, 0 } };
   const MpRecord record = { .parts = parts, .n_parts = (guint) n_parts, .codec = codec };
-  MpRingPutFlags flags;
+  MpRingPutFlags flags = MP_RING_PUT_NONE;
   MpRingStatus put;
   gsize length = 0;
 
@@ -252,11 +252,13 @@ mp_worker_put_parts (MpWorker *self,
                    MP_WORKER_MAX_RESULT);
       return FALSE;
     }
-  flags = mp_worker_watch_getter (self);
+  /* Progress may be reported by another thread. */
+  if (status != MP_REPLY_PROGRESS)
+    flags = mp_worker_watch_getter (self);
   do
     put = mp_ring_put (self->results, &record, 1, flags, MP_DEADLINE_NEVER);
   while (put == MP_RING_INTERRUPTED);
-  if (!self->hurried)
+  if (status != MP_REPLY_PROGRESS && !self->hurried)
     mp_worker_tell_getter (self);
   return put == MP_RING_DONE || mp_ring_set_error (error, self->results, put, TRUE);
 }
@@ -486,6 +488,8 @@ mp_worker_take (MpWorker *self, gsize *length, GError **error)
         return NULL;
       mp_worker_end_task (self);
     }
+  /* Nobody was woken for a task that came while this one looked. */
+  mp_ring_pass_on (self->tasks, G_IO_IN);
   return NULL;
 }
 

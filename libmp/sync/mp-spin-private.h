@@ -19,9 +19,9 @@ typedef struct
   /* By how many microseconds longer it pays, since those for whom one waits have that much to
    * do: until it was in vain. Only for mp_spin(). */
   _Atomic uint32_t more;
-  _Atomic uint32_t expected; /* mp_spin_expect() was called before this one */
-  _Atomic uint32_t doubts;   /* how many of its calls still change nothing */
-  _Atomic uint32_t max_doubts;
+  _Atomic uint32_t expected;   /* mp_spin_expect() was called before this one */
+  _Atomic uint32_t doubts;     /* how many of its calls are still ignored */
+  _Atomic uint32_t max_doubts; /* how many were the last time */
   /* Only for mp_spin(), and set before: how many microseconds one looks that tries whether it pays
    * again; 0: the usual. */
   uint32_t trial;

@@ -16,8 +16,8 @@
 #define MAX_SLOW 64
 #define MIN_NAPS 4
 #define MAX_NAPS 512
-/* Who was told that it pays, and saw that it did not, does not believe it so many times at first,
- * and twice as many each time. */
+/* After an expectation that was not met so many further ones are ignored at first, and twice as
+ * many each time. */
 #define MIN_DOUBTS 4
 #define MAX_DOUBTS 64
 /* Between two looks at the clock. */
@@ -178,13 +178,14 @@ mp_spin_yielding (MpSpin *self, MpSpinFunc is_over, gpointer data)
 gboolean
 mp_spin_or_yield (MpSpin spins[2], MpSpinFunc is_over, gpointer data, gboolean *spun)
 {
-  gboolean tries =
-    atomic_load_explicit (&spins[0].left, memory_order_relaxed) == 0 && mp_micro_lock_may_spin ();
+  gboolean tries = spins[0].trial > 0 && mp_micro_lock_may_spin () &&
+                   atomic_load_explicit (&spins[0].left, memory_order_relaxed) == 0;
 
   *spun = mp_spin (&spins[0], is_over, data);
   if (*spun)
     return TRUE;
-  /* Perhaps they had no processor, because this one looked. */
+  /* Perhaps they had no processor, because this one looked: they get it now, unless others kept it
+   * for long the last time. */
   if (tries && atomic_load_explicit (&spins[1].left, memory_order_relaxed) <= MAX_YIELD_NAPS)
     atomic_store_explicit (&spins[1].left, 0, memory_order_relaxed);
   return mp_spin_yielding (&spins[1], is_over, data);

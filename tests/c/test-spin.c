@@ -71,7 +71,7 @@ give_up (MpSpin spins[2])
 static void
 test_in_vain (void)
 {
-  MpSpin spins[2] = { 0 };
+  MpSpin spins[2] = { { .trial = 30 } };
   guint n_looks = 0;
 
   g_test_summary ("What was in vain is tried ever more seldom, and again when it is not.");
@@ -92,7 +92,7 @@ test_in_vain (void)
 static void
 test_expected (void)
 {
-  MpSpin spins[2] = { 0 };
+  MpSpin spins[2] = { { .trial = 30 } };
   guint n_looks;
 
   g_test_summary ("Who is told that it pays looks, and after it was in vain does not believe it.");
@@ -115,7 +115,7 @@ test_expected (void)
 static void
 test_yields_after_trial (void)
 {
-  MpSpin spins[2] = { 0 };
+  MpSpin spins[2] = { { .trial = 30 } };
 
   g_test_summary ("Who looked in vain gives the processor away, though it did not pay lately.");
   if (skips ())

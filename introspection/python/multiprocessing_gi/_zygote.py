@@ -45,10 +45,11 @@ START_FDS = 5
 # Until the interpreter has specialized what it executes.
 REHEARSALS = 10
 
-# So many that are started in a row go on at once; of those after them, one for each processor but
-# one, out of so many.
+# Of starts in a row the first are never held; of those after them, out of so many, as many go on at
+# once as there are processors beside the zygote's. No more wait at one gate than that.
 FREE_STARTS = 3
 FREE_OUT_OF = 3
+MAX_HELD = 48
 
 # How long what has lost its parent lives on, in seconds.
 FAREWELL = 0.25
@@ -244,6 +245,7 @@ class Zygote:
         self.settled = True
         self.n_in_a_row = 0
         self.gate = None
+        self.n_held = 0
         self.n_processors = len(os.sched_getaffinity(0))
         self.preparation = None
         self.fingerprint = 0
@@ -413,7 +415,7 @@ class Zygote:
                       text="Too many open files in the zygote")
             return
         try:
-            child = self.hand_over(fds)
+            child = self.hand_over(fds, outlives)
         except Exception as error:  # pylint: disable=broad-except
             self.send(requester, FAILED, number, int(Mp.Error.FAILED),
                       text=f"Cannot fork: {error}")
@@ -427,14 +429,15 @@ class Zygote:
     # A child that was forked ahead. Most of the time until a task begins goes into the
     # copying of the pages that a new child touches: a spare has that behind it.
 
-    def hand_over(self, fds):
+    def hand_over(self, fds, outlives):
         """Gives the process that has got them: the spare, unless it died, or a new one."""
         if self.spare is not None:
             try:
                 return self.send_start(fds)
             except ConnectionError:
                 pass
-        self.spare = self.fork(self.choose_gate())
+        # What is to outlive this process does not before it has begun.
+        self.spare = self.fork(-1 if outlives else self.choose_gate())
         return self.send_start(fds)
 
     def send_start(self, fds):
@@ -463,15 +466,19 @@ class Zygote:
         if (self.child_name is None or self.n_in_a_row < FREE_STARTS
                 or turn < self.n_processors - 1):
             return -1
+        if self.n_held >= MAX_HELD:
+            self.open_gate()
         if self.gate is None:
             try:
                 self.gate = os.pipe()
             except OSError:
                 return -1
+        self.n_held += 1
         return self.gate[0]
 
     def open_gate(self):
-        """Nobody reads what is written: it is there for each that waits."""
+        """One byte that nobody reads lets all go on that wait, or come to wait."""
+        self.n_held = 0
         if self.gate is not None:
             os.write(self.gate[1], b"x")
             for fd in self.gate:
