@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 
 import multiprocessing_gi as mp
@@ -214,6 +215,18 @@ def remember_pair(name, value):
 def recall(name):
     """What remember() was told."""
     return _STATE.get(name)
+
+
+def report_from_a_thread():
+    """From now on a thread reports progress, whichever task the worker has."""
+    task = mp.current_task()
+
+    def report():
+        while True:
+            task.report_progress(0.5)
+            time.sleep(0)
+
+    threading.Thread(target=report, daemon=True).start()
 
 
 def meet_at(name, _item=None):

@@ -582,6 +582,22 @@ def put_in_queue(item):
 class TestLife(unittest.TestCase):
     """From the first worker to the last."""
 
+    def test_progress_beside_results(self):
+        """What one thread reports costs no result of another its wake."""
+        with mp.Pool(1) as pool:
+            pool.apply(tasks.report_from_a_thread)
+            longest, end = 0, time.monotonic() + 3
+            while time.monotonic() < end:
+                for _ in range(6):
+                    pool.apply(tasks.nothing)
+                done = threading.Event()
+                start = time.monotonic()
+                pool.apply_async(tasks.nothing, callback=lambda _: done.set())
+                done.wait()
+                longest = max(longest, time.monotonic() - start)
+        # After a second, those who wait look for themselves.
+        self.assertLess(longest, 0.7)
+
     def test_many_workers(self):
         """Each begins, also of those that the zygote lets wait for a moment."""
         barrier = mp.Barrier(24)
