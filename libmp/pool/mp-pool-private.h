@@ -303,7 +303,7 @@ struct _MpPoolCore
   MpSleepWord ended_word;
   GQueue finished;           /* jobs for mp_pool_take_finished() */
   MpSpin spins[2];           /* of those who wait for one task */
-  gboolean worker_is_coming; /* or was when tasks were last put */
+  gboolean worker_is_coming; /* when tasks were last put */
   GQueue ended_waiters;
 
   /* The main contexts that hear of it. */

@@ -72,6 +72,9 @@ expect (MpSpin *self)
       atomic_store_explicit (&self->doubts, doubts - 1, memory_order_relaxed);
       return;
     }
+  /* Others kept the processor for long. */
+  if (atomic_load_explicit (&self->left, memory_order_relaxed) > MAX_YIELD_NAPS)
+    return;
   atomic_store_explicit (&self->left, 0, memory_order_relaxed);
   atomic_store_explicit (&self->expected, 1, memory_order_relaxed);
 }

@@ -128,6 +128,9 @@ test_yields_after_trial (void)
   spins[1].left = 100000;
   looks (spins, FALSE);
   g_assert_cmpuint (spins[1].left, ==, 99999);
+  mp_spin_expect (spins);
+  looks (spins, TRUE);
+  g_assert_cmpuint (spins[1].left, ==, 99999);
   spins[0].left = 0;
   spins[1].left = 5;
   looks (spins, FALSE);

@@ -399,10 +399,9 @@ static PyMethodDef functions[] = {
     child_fork,
     METH_VARARGS,
     "fork_child(name, gate): gives (pid, link, pidfd), in the child (0, link, whether the start "
-    "has "
-    "come already). Unless the name is None, the child takes it, closes all descriptors but its "
-    "link, and dies with its parent; but first, unless the descriptor gate is -1, it waits until "
-    "there is something in that, for 100 ms at most. Its signals are blocked." },
+    "has come already). Unless the name is None, the child takes it, closes all descriptors but "
+    "its link, and dies with its parent; but first, unless the descriptor gate is -1, it waits "
+    "until there is something in that, for 100 ms at most. Its signals are blocked." },
   { "receive_message",
     child_receive_message,
     METH_VARARGS,
