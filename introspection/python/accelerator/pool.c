@@ -15,7 +15,7 @@
 #define BYTES_HEAD_LENGTH 11
 #define BYTES_END "\x94."
 #define BYTES_END_LENGTH 2
-/* What is as long as this has huge pages of its own. */
+/* What is as long as this may have huge pages. */
 #define HUGE_ENOUGH (4 * 1024 * 1024)
 /* What the allocator gets for shorter objects, once so many bytes were made. */
 #define ROOM (16 * 1024 * 1024)
@@ -122,37 +122,23 @@ have_pages (char *memory, gsize length)
 #endif
 }
 
-/* What objects lie in that stay side by side. */
-static struct
-{
-  gsize left;
-  gsize length; /* of those that there are */
-  gint64 microseconds;
-} room = { .left = FEW_BYTES };
-
-/* The allocator would get their memory bit by bit, and so without huge pages. It gets it for many
- * of them at a time, and keeps it as it is not in use yet. With the interpreter's lock. */
+/* The allocator would get their memory bit by bit, and so at first map each of them for itself. It
+ * gets it for many of them at a time, and keeps what is not in use yet. No huge pages: where the
+ * host has to supply them they cost eight times as much, and who keeps a map's results wants many.
+ * With the interpreter's lock. */
 static void
 make_room (gsize length)
 {
-  if (room.left < length)
-    {
-      if (room.length > 0)
-        choose_pages (room.length, room.microseconds);
-      /* The first time it may be mapped for itself: what was freed so once is not any more. */
-      for (int i = 0; i < 2; i++)
-        {
-          char *memory = malloc (ROOM);
+  static gsize left = FEW_BYTES;
 
-          if (memory != NULL)
-            advise_pages (memory, ROOM);
-          free (memory);
-        }
-      room.left = ROOM;
-      room.length = 0;
-      room.microseconds = 0;
+  if (left < length)
+    {
+      /* The first piece may be mapped for itself: what was freed so once is not any more. */
+      g_free (g_try_malloc (ROOM));
+      g_free (g_try_malloc (ROOM));
+      left = ROOM;
     }
-  room.left -= length;
+  left -= length;
 }
 
 static gboolean
@@ -196,8 +182,6 @@ copy_bytes (MpBuffer *buffer, const guint8 *data, gsize length)
   PyEval_RestoreThread (state);
   if (is_big)
     choose_pages (length, microseconds);
-  room.length += is_big ? 0 : length;
-  room.microseconds += is_big ? 0 : microseconds;
   return bytes;
 }
 
