@@ -69,6 +69,7 @@ mp_job_core_new (MpPoolCore *pool,
 
   self->unfinished = TRUE;
   g_queue_push_tail_link (&pool->jobs, &self->jobs_link);
+  mp_pool_core_hurry (pool);
   return mp_job_core_ref (self);
 }
 
@@ -138,14 +139,37 @@ mp_job_core_can_feed (MpJobCore *self)
          (self->read_ahead == 0 || self->n_fed - self->n_taken < self->read_ahead);
 }
 
-void
-mp_job_core_lift_read_ahead (MpJobCore *self)
+static void
+mp_job_core_set_patient (MpJobCore *self, gboolean patient)
 {
-  if (self->read_ahead == 0 || !self->unfinished)
+  if (self->patient == patient)
+    return;
+  self->patient = patient;
+  self->pool->n_patient += patient ? 1 : -1;
+}
+
+void
+mp_job_core_wait_for_all (MpJobCore *self)
+{
+  if (!self->unfinished)
+    return;
+  if (!self->single && !self->iterated && !self->hasty)
+    mp_job_core_set_patient (self, TRUE);
+  if (self->read_ahead == 0)
     return;
   self->read_ahead = 0;
   mp_pool_core_add_feedable (self->pool, self);
   mp_pool_core_request_tick (self->pool);
+}
+
+void
+mp_job_core_wait_for_next (MpJobCore *self)
+{
+  if (self->hasty || !self->unfinished)
+    return;
+  self->hasty = TRUE;
+  mp_job_core_set_patient (self, FALSE);
+  mp_pool_core_hurry (self->pool);
 }
 
 /* @n results left the job. */
@@ -261,6 +285,7 @@ mp_job_core_finish (MpJobCore *self, MpJobState state)
   self->state = state;
   self->unfinished = FALSE;
   self->more = FALSE;
+  mp_job_core_set_patient (self, FALSE);
   g_queue_unlink (&pool->jobs, &self->jobs_link);
   if (mp_sleep_word_bump (&self->finished_word))
     mp_pool_core_touch (pool, self);
@@ -615,7 +640,7 @@ mp_job_core_wait (MpJobCore *self, gint64 timeout_us, GCancellable *cancellable,
   if (!mp_pool_core_check_ours (self->pool, error))
     return FALSE;
   mp_pool_core_lock (self->pool);
-  mp_job_core_lift_read_ahead (self);
+  mp_job_core_wait_for_all (self);
   mp_pool_core_unlock (self->pool);
 
   if (deadline != MP_DEADLINE_NOW)

@@ -65,6 +65,9 @@ mp_job_next (MpJob *self, gint64 timeout_us, GCancellable *cancellable, GError *
   core = mp_job_get_core (self);
 
   deadline = mp_deadline_new (timeout_us);
+  mp_pool_core_lock (core->pool);
+  mp_job_core_wait_for_next (core);
+  mp_pool_core_unlock (core->pool);
   do
     result = mp_sleep_word_sleep (&core->result_word,
                                   &core->pool->lock,
@@ -150,6 +153,7 @@ mp_job_enqueue_next (MpJob *self, GTask *task)
   MpWaiter *waiter = mp_waiter_new (task, mp_job_next_ready);
 
   mp_pool_core_lock (core->pool);
+  mp_job_core_wait_for_next (core);
   mp_waiter_enqueue (waiter, &core->pool->lock, &core->result_waiters);
   if (mp_job_can_take (core))
     mp_waiter_move_all (&core->result_waiters, &core->pool->ready);
@@ -370,5 +374,8 @@ mp_job_wait_result (MpJob *self, gint64 timeout_us)
   g_return_val_if_fail (MP_IS_JOB (self) && mp_job_get_core (self) != NULL, FALSE);
   core = mp_job_get_core (self);
 
+  mp_pool_core_lock (core->pool);
+  mp_job_core_wait_for_next (core);
+  mp_pool_core_unlock (core->pool);
   return mp_job_wait_once (self, &core->result_word, mp_job_can_take, timeout_us);
 }

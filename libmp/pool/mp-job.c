@@ -580,7 +580,7 @@ mp_job_wait_async (MpJob *self,
     return;
   waiter = mp_waiter_new (g_steal_pointer (&task), mp_job_waited);
   mp_pool_core_lock (self->core->pool);
-  mp_job_core_lift_read_ahead (self->core);
+  mp_job_core_wait_for_all (self->core);
   mp_waiter_enqueue (waiter, &self->core->pool->lock, &self->core->finished_waiters);
   if (!self->core->unfinished)
     mp_waiter_move_all (&self->core->finished_waiters, &self->core->pool->ready);
@@ -647,7 +647,7 @@ mp_job_wait_ready (MpJob *self, gint64 timeout_us)
   g_return_val_if_fail (MP_IS_JOB (self) && self->core != NULL, FALSE);
 
   mp_pool_core_lock (self->core->pool);
-  mp_job_core_lift_read_ahead (self->core);
+  mp_job_core_wait_for_all (self->core);
   mp_pool_core_unlock (self->core->pool);
   if (timeout_us != 0)
     mp_job_core_look_for_result (self->core);
@@ -776,7 +776,7 @@ mp_job_set_notify (MpJob *self, gboolean notify)
     {
       core->notify = TRUE;
       core->kept = g_object_ref (self);
-      mp_job_core_lift_read_ahead (core);
+      mp_job_core_wait_for_all (core);
       if (!core->unfinished)
         {
           g_queue_push_tail_link (&core->pool->finished, &core->finished_link);

@@ -24,12 +24,17 @@
  *
  * With much to do the pump is not woken for each result: after a turn that found
  * many, and as long as the workers have enough to go on with, it looks again
- * after a millisecond and not before. */
+ * after a millisecond and not before. Where each of those who wait waits for a
+ * whole job, it does that after few as well, and takes longer, the longer that
+ * goes on: they cost next to nothing, and their wakes would not. */
 
 #define MP_POOL_SLOTS 16384
 #define MP_POOL_DRAIN_ITEMS 512
 #define MP_POOL_DRAIN_BYTES (1024 * 1024)
 #define MP_POOL_LATE_RESULTS 32
+/* A pause has this part of the time that those who wait have done so, and is at most so long. */
+#define MP_POOL_PATIENCE 16
+#define MP_POOL_MAX_PAUSE_US 16000
 
 static void
 mp_pool_exit_clear (gpointer data)
@@ -452,27 +457,75 @@ mp_pool_core_clear_source (GSource **source)
   g_clear_pointer (source, g_source_unref);
 }
 
+void
+mp_pool_core_hurry (MpPoolCore *self)
+{
+  self->steady_since = 0;
+  if (self->timer != NULL && self->timer_pause > 1)
+    mp_pool_core_request_tick (self);
+}
+
+/* In milliseconds; 0 unless all who wait are patient, and the workers have enough to go on with:
+ * if they go on as they have done, half of it is left afterwards. */
+static guint
+mp_pool_core_choose_long_pause (MpPoolCore *self, guint in_flight)
+{
+  gint64 now, age, enough;
+
+  if (self->n_patient == 0 || self->n_patient < self->jobs.length)
+    {
+      self->steady_since = 0;
+      return 0;
+    }
+  now = g_get_monotonic_time ();
+  if (self->steady_since == 0)
+    {
+      self->steady_since = now;
+      self->n_since = 0;
+    }
+  self->n_since += self->n_drained;
+  age = now - self->steady_since;
+  if (in_flight / 2 <= self->n_workers)
+    return 0;
+  enough = (in_flight / 2 - self->n_workers) * age / (gint64) MAX (self->n_since, 1);
+  return (guint) (MIN (MIN (age / MP_POOL_PATIENCE, MP_POOL_MAX_PAUSE_US), enough) / 1000);
+}
+
+/* For how many milliseconds the pump lets results come together; 0: it is woken for the next. */
+static guint
+mp_pool_core_choose_pause (MpPoolCore *self)
+{
+  guint in_flight = self->n_slots - self->n_free_slots;
+  gboolean more = self->n_unfed > 0 || !g_queue_is_empty (&self->retries);
+  guint pause = mp_pool_core_choose_long_pause (self, in_flight);
+
+  if (pause == 0 && self->n_drained >= MP_POOL_LATE_RESULTS &&
+      (more ? in_flight > 2 * self->n_drained : in_flight > 0))
+    pause = 1;
+  self->n_drained = 0;
+  return pause;
+}
+
 /* Either the ring wakes the pump, or a timer does. */
 static void
 mp_pool_core_arm (MpPoolCore *self)
 {
-  guint in_flight = self->n_slots - self->n_free_slots;
-  gboolean more = self->n_unfed > 0 || !g_queue_is_empty (&self->retries);
-  gboolean late = self->n_drained >= MP_POOL_LATE_RESULTS &&
-                  (more ? in_flight > 2 * self->n_drained : in_flight > 0);
+  guint pause = mp_pool_core_choose_pause (self);
 
-  self->n_drained = 0;
   /* It would be ready for ever; what is left to do comes with the workers' ends. */
   if (self->corrupt)
     {
       mp_pool_core_clear_source (&self->source);
       mp_pool_core_clear_source (&self->timer);
     }
-  else if (late)
+  else if (pause > 0)
     {
       mp_pool_core_clear_source (&self->source);
+      if (self->timer_pause != pause)
+        mp_pool_core_clear_source (&self->timer);
       if (self->timer == NULL)
-        self->timer = mp_pool_core_attach (self, g_timeout_source_new (1));
+        self->timer = mp_pool_core_attach (self, g_timeout_source_new (pause));
+      self->timer_pause = pause;
     }
   else
     {
@@ -547,7 +600,7 @@ mp_pool_core_close (MpPoolCore *self)
   self->closed = TRUE;
   /* Whoever closes waits for the end, not for results. */
   for (GList *link = self->jobs.head; link != NULL; link = link->next)
-    mp_job_core_lift_read_ahead (link->data);
+    mp_job_core_wait_for_all (link->data);
   mp_announcer_add_pool (self, MP_ANNOUNCE_CLOSED);
   mp_pool_core_request_tick (self);
 }

@@ -200,6 +200,8 @@ struct _MpJobCore
   guint orphaned : 1; /* what it waited for, or what that waited for, did not succeed */
   guint in_list : 1;
   guint iterated : 1; /* it ends with the object: nobody else takes its results */
+  guint patient : 1;  /* somebody waits for all of it, and nobody has waited for one result */
+  guint hasty : 1;    /* somebody has */
 };
 
 /* How far a worker is on its way to be stopped. */
@@ -319,7 +321,11 @@ struct _MpPoolCore
   /* The pump's. */
   GSource *source;
   GSource *timer;
+  guint timer_pause; /* milliseconds */
   guint n_drained;
+  guint n_patient;     /* of the jobs */
+  gint64 steady_since; /* all jobs are patient, and none has come; 0: that is not so */
+  guint64 n_since;     /* results since then */
   GSource *alarm;
   gint64 alarm_at; /* 0: off */
   gint64 look_for_idle_at;
@@ -376,6 +382,8 @@ void mp_pool_core_unlock (MpPoolCore *self);
 /* Asks for a turn of the pump's after the unlock. */
 void mp_pool_core_request_tick (MpPoolCore *self);
 void mp_pool_core_touch (MpPoolCore *self, MpJobCore *job);
+/* Somebody new waits for something: the pump does not let results come together. */
+void mp_pool_core_hurry (MpPoolCore *self);
 void mp_pool_core_drain (MpPoolCore *self);
 /* FALSE with the reason why there can be no new job. */
 gboolean mp_pool_core_check_open (MpPoolCore *self, GError **error);
@@ -465,7 +473,9 @@ void mp_job_core_resolve_error (MpJobCore *self,
 gboolean mp_job_core_can_feed (MpJobCore *self);
 void mp_job_core_count_taken (MpJobCore *self, guint n);
 /* Somebody waits for all of it: nobody takes its results first. */
-void mp_job_core_lift_read_ahead (MpJobCore *self);
+void mp_job_core_wait_for_all (MpJobCore *self);
+/* Somebody waits for its next result. */
+void mp_job_core_wait_for_next (MpJobCore *self);
 /* What is not running yet will not run, and then it is cancelled. */
 void mp_job_core_stop_feeding (MpJobCore *self);
 void mp_job_core_maybe_finish (MpJobCore *self);

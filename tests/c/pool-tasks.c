@@ -223,6 +223,14 @@ task_doze (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
                                               : task_hang (task, argument, user_data, error);
 }
 
+/* Takes a millisecond. */
+static GVariant *
+task_nap (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
+{
+  g_usleep (1000);
+  return g_variant_ref (argument);
+}
+
 /* Appends a byte to a file. */
 static GVariant *
 task_append (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
@@ -301,7 +309,7 @@ pool_tasks_init (int *argc, char ***argv)
     { "big", task_big },           { "gate", task_gate },           { "progress", task_progress },
     { "describe", task_describe }, { "cooperate", task_cooperate }, { "deaf", task_deaf },
     { "flaky", task_flaky },       { "append", task_append },       { "grab", task_grab },
-    { "burn", task_burn },         { "doze", task_doze },
+    { "burn", task_burn },         { "doze", task_doze },           { "nap", task_nap },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (tasks); i++)

@@ -14,8 +14,9 @@ from ._serialize import PICKLE, decode, loads
 __all__ = ["AsyncResult", "ApplyResult", "MapResult"]
 
 _OK = _tasks.OK
-# How long results of a map() wait to be taken together.
+# How long results of a map() wait to be taken together, unless they are fewer bytes than this.
 _SHORT_WAIT_US = 5_000
+_FEW_BYTES = 32_768
 
 
 class AsyncResult:
@@ -234,16 +235,18 @@ class MapResult(AsyncResult):
             if left == 0:
                 return False
             with self._lock:
-                pause = _SHORT_WAIT_US if self._gather() else min(2 * pause, SLICE_US)
+                many = self._gather() > _FEW_BYTES
+            pause = _SHORT_WAIT_US if many else min(2 * pause, SLICE_US)
 
     def _gather(self):
-        """Takes the results that are there; False if there were none."""
+        """Takes the results that are there, and tells about how many bytes these were."""
         if self._done:
-            return False
+            return 0
         if not self._taken:
             # In one call, for a signal's handler runs as soon as one has returned.
             self._taken.extend(map(self._job.take_packed, (0,)))
         packed = self._taken[0]
+        length = len(packed)
         values, size, seen, supply = self._values, self._chunksize, self._seen, self._supply
         for index, status, codec, data in _tasks.iterate_packed(packed, self._take_buffer):
             seen += 1
@@ -264,10 +267,11 @@ class MapResult(AsyncResult):
             except Exception as error:
                 self._failure = error
             if self._buffers:
+                length += _FEW_BYTES
                 self._buffers.pop(index, None)
                 data = None
         self._seen, self._taken, self._buffers = seen, [], {}
-        return bool(packed)
+        return length
 
     def _take_buffer(self, index):
         """The buffer of a long result; None if it was unpickled before Ctrl-C."""

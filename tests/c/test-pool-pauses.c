@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * SPDX-FileCopyrightText: 2026 the libmp authors */
+
+#include "pool-tasks.h"
+
+#include <sys/resource.h>
+
+/* When results of short tasks may come together, and when each of them is handed on at once.
+ *
+ * What is measured is what all threads of this process do. A busy machine can spoil a try, and
+ * what would be wrong spoils all of them. */
+
+#define MAX_TRIES 5
+/* So many tasks of a millisecond take a second with two workers. */
+#define N_NAPS 2000
+/* After these the pauses are as long as they get. */
+#define N_PATIENT 700
+#define N_ASKED 5
+
+static void
+until_it_holds (gboolean (*attempt) (MpPool *pool))
+{
+  guint n_tries = 1;
+  MpPool *pool = pool_new (2);
+
+  while (!attempt (pool))
+    g_assert_cmpuint (n_tries++, <, MAX_TRIES);
+  pool_close (pool);
+}
+
+static glong
+count_sleeps (void)
+{
+  struct rusage usage;
+
+  g_assert_no_errno (getrusage (RUSAGE_SELF, &usage));
+  return usage.ru_nvcsw;
+}
+
+static gboolean
+wakes_seldom (MpPool *pool)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) results = NULL;
+  glong before = count_sleeps ();
+  glong n;
+
+  results = mp_pool_map (pool, "nap", pool_numbers (N_NAPS), 1, -1, NULL, &error);
+  n = count_sleeps () - before;
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_variant_n_children (results), ==, N_NAPS);
+  g_test_message ("%ld sleeps for %d results", n, N_NAPS);
+  return n < N_NAPS / 4;
+}
+
+static void
+test_whole_job (void)
+{
+  g_test_summary ("Who waits for a whole job is not woken, nor is the pump, for each result.");
+  until_it_holds (wakes_seldom);
+}
+
+static void
+waited (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  mp_job_wait_finish (MP_JOB (source), result, &error);
+  g_assert_no_error (error);
+  *(gboolean *) user_data = TRUE;
+}
+
+static MpJob *
+submit_naps (MpPool *pool, guint n, gboolean *done)
+{
+  g_autoptr (GError) error = NULL;
+  MpJob *job = mp_pool_submit_map (pool, "nap", pool_numbers (n), 1, NULL, &error);
+
+  g_assert_no_error (error);
+  *done = FALSE;
+  mp_job_wait_async (job, NULL, waited, done);
+  return job;
+}
+
+/* In microseconds. */
+static gint64
+ask_once (MpPool *pool)
+{
+  g_autoptr (MpJobOptions) urgent = g_object_new (MP_TYPE_JOB_OPTIONS, "priority", 1, NULL);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (MpJob) job = NULL;
+  gint64 start = g_get_monotonic_time ();
+
+  job = mp_pool_submit (pool, "square", g_variant_new_int64 (3), urgent, &error);
+  g_assert_no_error (error);
+  mp_job_wait (job, -1, NULL, &error);
+  g_assert_no_error (error);
+  return g_get_monotonic_time () - start;
+}
+
+static gboolean
+answers_at_once (MpPool *pool)
+{
+  gboolean done;
+  g_autoptr (MpJob) naps = submit_naps (pool, (N_ASKED + 1) * N_PATIENT, &done);
+  gint64 total = 0;
+
+  for (guint i = 1; i <= N_ASKED; i++)
+    {
+      while (mp_job_get_n_done (naps) < i * N_PATIENT)
+        g_usleep (1000);
+      total += ask_once (pool);
+    }
+  mp_job_cancel (naps);
+  while (!done)
+    g_main_context_iteration (NULL, TRUE);
+  g_test_message ("an answer takes %" G_GINT64_FORMAT " us", total / N_ASKED);
+  /* A worker ends what it does; and half a pause would be 8 ms. */
+  return total / N_ASKED < 4000;
+}
+
+static void
+test_beside_a_whole_job (void)
+{
+  g_test_summary ("Who comes while others wait patiently has his result at once.");
+  until_it_holds (answers_at_once);
+}
+
+static gboolean
+comes_one_by_one (MpPool *pool)
+{
+  gboolean done;
+  g_autoptr (MpJob) naps = submit_naps (pool, N_NAPS, &done);
+  gint64 start = g_get_monotonic_time ();
+  gint64 last = start, in_gaps = 0;
+
+  for (guint i = 0; i < N_NAPS; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (GVariant) result = mp_job_next (naps, -1, NULL, &error);
+      gint64 now = g_get_monotonic_time ();
+
+      g_assert_no_error (error);
+      if (now - last > 4000)
+        in_gaps += now - last;
+      last = now;
+    }
+  while (!done)
+    g_main_context_iteration (NULL, TRUE);
+  g_test_message ("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " us between bunches",
+                  in_gaps,
+                  last - start);
+  return in_gaps < (last - start) / 2;
+}
+
+static void
+test_one_by_one (void)
+{
+  g_test_summary ("Who takes result by result has each as it comes, whoever waits for all.");
+  until_it_holds (comes_one_by_one);
+}
+
+int
+main (int argc, char **argv)
+{
+  pool_tasks_init (&argc, &argv);
+
+  g_test_add_func ("/mp/pool-pauses/whole-job", test_whole_job);
+  g_test_add_func ("/mp/pool-pauses/beside-a-whole-job", test_beside_a_whole_job);
+  g_test_add_func ("/mp/pool-pauses/one-by-one", test_one_by_one);
+  return g_test_run ();
+}
