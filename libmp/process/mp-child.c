@@ -222,8 +222,6 @@ enter (const MpStart *start, const int *std_fds, int cwd_fd, GError **error)
     return mp_set_error_from_errno (error, errno, "Cannot enter the working directory");
   if (start->env != NULL)
     environ = start->env;
-  if (start->outlives)
-    prctl (PR_SET_PDEATHSIG, 0);
   return mp_surroundings_apply (start->surroundings, error);
 }
 
@@ -235,9 +233,12 @@ mp_child_main (const MpChild *child)
 
   /* The death signal comes with the end of the parent's thread that forked;
    * who calls this takes care that this thread lives as long as its process. */
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != child->parent)
-    _exit (EXIT_FAILURE);
+  if (!child->start->outlives)
+    {
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid () != child->parent)
+        _exit (EXIT_FAILURE);
+    }
   reset_signals ();
   if (kind == MP_START_COMMAND)
     setpgid (0, 0);

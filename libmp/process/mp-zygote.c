@@ -522,7 +522,8 @@ execute_spare (Zygote *zygote)
 }
 
 /* Gives a task to the process that waits for one. It has the environment of the
- * zygote: a task that is to have another gets a new process. */
+ * zygote and ends with it: a task that is to have another, or to outlive it, gets a
+ * new process. */
 static gboolean
 start_spare (Zygote *zygote,
              Requester *requester,
@@ -533,7 +534,7 @@ start_spare (Zygote *zygote,
   const MpZygoteMessage message = { .magic = MP_ZYGOTE_MAGIC, .type = MP_ZYGOTE_START };
   Child *child = zygote->spare;
 
-  if (child == NULL || start->kind != MP_START_EXEC_TASK || start->env != NULL)
+  if (child == NULL || start->kind != MP_START_EXEC_TASK || start->env != NULL || start->outlives)
     return FALSE;
   zygote->spare = NULL;
   if (mp_pidfd_has_ended (child->pidfd) || !mp_fd_send_message (child->link->socket_fd,
@@ -544,7 +545,6 @@ start_spare (Zygote *zygote,
     return FALSE;
   child->owner = requester;
   child->id = id;
-  child->outlives = start->outlives;
   /* Otherwise that is said when it is executed. */
   if (child->status_fd < 0)
     send_started (zygote, child);

@@ -11,6 +11,7 @@ import textwrap
 import time
 import unittest
 
+import tasks
 from multiprocessing_gi._raw import Gio, GLib, Mp
 
 LIMIT_US = 30_000_000
@@ -186,6 +187,30 @@ class SurroundingsTest(unittest.TestCase):
                 self.assertTrue(process.get_alive())
                 process.kill()
                 self.assertTrue(process.join(LIMIT_US, None))
+
+    def test_all_that_outlive_begin(self):
+        """Their parent may end as soon as it has started them."""
+        for _ in range(5):
+            code, out, err = tasks.run_script("""
+                import multiprocessing_gi as mp, os, threading
+
+                def say():
+                    os.write(1, b".")
+
+                if __name__ == "__main__":
+                    context = mp.get_context("forkserver")
+                    first, *processes = [context.Process(target=say, outlive_parent=True)
+                                         for _ in range(21)]
+                    first.start()
+                    first.join()
+                    threads = [threading.Thread(target=process.start) for process in processes]
+                    for thread in threads:
+                        thread.start()
+                    for thread in threads:
+                        thread.join()
+                    os._exit(7)
+            """)
+            self.assertEqual((code, out), (7, 21 * "."), err)
 
 
 if __name__ == "__main__":

@@ -239,7 +239,7 @@ class ZygoteTest(unittest.TestCase):
 
             def begin_of_child(gate, opens):
                 forked = time.monotonic()
-                pid, link, _pidfd = fork_child("mp-gate", gate[0])
+                pid, link, _pidfd = fork_child("mp-gate", True, gate[0])
                 link = socket.socket(fileno=link)
                 if pid == 0:
                     link.send(struct.pack("d", time.monotonic()))

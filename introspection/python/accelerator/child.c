@@ -46,13 +46,17 @@ has_something (int fd, int timeout_ms)
   return poll (&poll_fd, 1, timeout_ms) == 1;
 }
 
-/* The child dies with its parent. Until @gate is open, it does nothing else; -1: there is none. */
+/* The child dies with its parent if it is @bound. Until @gate is open, it does nothing else; -1:
+ * there is none. */
 static void
-begin (pid_t parent, int gate)
+begin (pid_t parent, gboolean bound, int gate)
 {
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid () != parent)
-    _exit (EXIT_FAILURE);
+  if (bound)
+    {
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid () != parent)
+        _exit (EXIT_FAILURE);
+    }
   if (gate >= 0)
     has_something (gate, GATE_MS);
 }
@@ -68,7 +72,7 @@ settle (int link, const char *name)
 }
 
 static PyObject *
-fork_linked (int ours, int theirs, const char *name, int gate)
+fork_linked (int ours, int theirs, const char *name, gboolean bound, int gate)
 {
   pid_t parent = getpid ();
   sigset_t all, mask;
@@ -85,7 +89,7 @@ fork_linked (int ours, int theirs, const char *name, int gate)
   if (pid == 0)
     {
       if (name != NULL)
-        begin (parent, gate);
+        begin (parent, bound, gate);
       PyOS_AfterFork_Child ();
       if (name != NULL)
         settle (theirs, name);
@@ -116,13 +120,13 @@ static PyObject *
 child_fork (PyObject *module, PyObject *args)
 {
   const char *name;
-  int link[2], gate;
+  int link[2], bound, gate;
 
-  if (!PyArg_ParseTuple (args, "zi:fork_child", &name, &gate))
+  if (!PyArg_ParseTuple (args, "zpi:fork_child", &name, &bound, &gate))
     return NULL;
   if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
     return raise_errno ();
-  return fork_linked (link[0], link[1], name, gate);
+  return fork_linked (link[0], link[1], name, bound, gate);
 }
 
 /* How many bytes came, and descriptors; as recvmsg(). */
@@ -324,7 +328,6 @@ parse_body (const char *data, gsize length)
     return complain_of_request ();
   list = PyList_New (0);
   if (list != NULL && append (list, PyLong_FromUnsignedLong (body.codec)) &&
-      append (list, PyBool_FromLong (body.flags & MP_START_OUTLIVES)) &&
       append (list,
               take_bytes (&at, end, body.data_length, (body.flags & MP_START_HAS_DATA) != 0)) &&
       append (list,
@@ -398,10 +401,11 @@ static PyMethodDef functions[] = {
   { "fork_child",
     child_fork,
     METH_VARARGS,
-    "fork_child(name, gate): gives (pid, link, pidfd), in the child (0, link, whether the start "
-    "has come already). Unless the name is None, the child takes it, closes all descriptors but "
-    "its link, and dies with its parent; but first, unless the descriptor gate is -1, it waits "
-    "until there is something in that, for 100 ms at most. Its signals are blocked." },
+    "fork_child(name, bound, gate): gives (pid, link, pidfd), in the child (0, link, whether the "
+    "start has come already). Unless the name is None, the child takes it, closes all descriptors "
+    "but its link, and if it is bound dies with its parent; but first, unless the descriptor gate "
+    "is -1, it waits until there is something in that, for 100 ms at most. Its signals are "
+    "blocked." },
   { "receive_message",
     child_receive_message,
     METH_VARARGS,

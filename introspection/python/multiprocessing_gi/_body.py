@@ -15,7 +15,7 @@ __all__ = ["Body", "make_rehearsal", "parts_of"]
 # of environment variables, fingerprint, number of surroundings, reserved
 _HEAD = struct.Struct("=IIIIQQIIQII")
 _MAGIC = 0x3153504D
-_HAS_DATA, _HAS_PREPARATION, _HAS_ENVIRONMENT, _OUTLIVES = 1, 2, 4, 8
+_HAS_DATA, _HAS_PREPARATION, _HAS_ENVIRONMENT = 1, 2, 4
 # What is read at once.
 _FIRST_PART = 1 << 16
 
@@ -51,7 +51,6 @@ class Body:
             self.environment = strings[1 + n_argv:1 + n_argv + n_env]
         at = 1 + n_argv + n_env
         self.surroundings = [text.decode() for text in strings[at:at + n_surroundings]]
-        self.outlives = bool(flags & _OUTLIVES)
 
     def _read(self, length, offset):
         """All of the bytes; one call of pread() gives two gibibytes at most."""
@@ -71,12 +70,11 @@ class Body:
 def parts_of(fd):
     """What a child needs of a body. The accelerator does the same, as read_start().
 
-    Gives codec, whether it outlives its parent, data, preparation, [task], arguments,
-    environment, surroundings.
+    Gives codec, data, preparation, [task], arguments, environment, surroundings.
     """
     body = Body(fd)
-    return [body.codec, body.outlives, body.data, body.preparation, [body.task], body.argv,
-            body.environment, body.surroundings]
+    return [body.codec, body.data, body.preparation, [body.task], body.argv, body.environment,
+            body.surroundings]
 
 
 def make_rehearsal():

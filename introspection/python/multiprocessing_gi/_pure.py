@@ -390,12 +390,12 @@ def _wait_at(gate):
     poll.poll(GATE_MS)
 
 
-def fork_child(name, gate):
+def fork_child(name, bound, gate):
     """Gives (pid, link, pidfd), in the child (0, link, whether the start has come already).
 
-    Unless the name is None, the child takes it, closes all descriptors but its link, and dies with
-    its parent; but first, unless the descriptor gate is -1, it waits until there is something in
-    that, for 100 ms at most. Its signals are blocked.
+    Unless the name is None, the child takes it, closes all descriptors but its link, and if it is
+    bound dies with its parent; but first, unless the descriptor gate is -1, it waits until there
+    is something in that, for 100 ms at most. Its signals are blocked.
     """
     parent = os.getpid()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -421,7 +421,8 @@ def fork_child(name, gate):
     if name is None:
         ours.close()
     else:
-        die_with(parent)
+        if bound:
+            die_with(parent)
         if gate >= 0:
             _wait_at(gate)
         os.closerange(3, link)

@@ -26,7 +26,7 @@ import traceback
 from ._body import Body, make_rehearsal
 from ._primitives import (announce_link, fork_child, read_start, receive_message, receive_start,
                           send_message)
-from ._pure import PR_SET_PDEATHSIG, die_with, libc, set_name
+from ._pure import die_with, libc, set_name
 from ._raw import Mp
 
 __all__ = ["main", "take_start"]
@@ -93,14 +93,12 @@ def _set_environment(strings):
             os.environb[name] = value
 
 
-def _enter(environment, outlives, surroundings):
+def _enter(environment, surroundings):
     """Gives a child the surroundings of the process that asked for it."""
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     _signal.signal(_signal.SIGHUP, _signal.SIG_DFL)
     if environment is not None:
         _set_environment(environment)
-    if outlives:
-        libc.prctl(PR_SET_PDEATHSIG, 0)
     if surroundings:
         _apply_surroundings(surroundings)
 
@@ -132,8 +130,8 @@ def take_up(link_fd):
 
 
 def _take_up(body_fd):
-    codec, outlives, data, preparation, [task], _, environment, surroundings = read_start(body_fd)
-    _enter(environment, outlives, surroundings)
+    codec, data, preparation, [task], _, environment, surroundings = read_start(body_fd)
+    _enter(environment, surroundings)
     return task, codec, data, preparation
 
 
@@ -430,14 +428,20 @@ class Zygote:
     # copying of the pages that a new child touches: a spare has that behind it.
 
     def hand_over(self, fds, outlives):
-        """Gives the process that has got them: the spare, unless it died, or a new one."""
+        """Gives the process that has got them: the spare, unless it died, or a new one.
+
+        The spare ends with the zygote, and so cannot outlive it.
+        """
+        if outlives:
+            child = self.fork(bound=False)
+            send_message(child.link.fd, b"start", fds)
+            return child
         if self.spare is not None:
             try:
                 return self.send_start(fds)
             except ConnectionError:
                 pass
-        # What is to outlive this process does not before it has begun.
-        self.spare = self.fork(-1 if outlives else self.choose_gate())
+        self.spare = self.fork(self.choose_gate())
         return self.send_start(fds)
 
     def send_start(self, fds):
@@ -485,13 +489,13 @@ class Zygote:
                 os.close(fd)
             self.gate = None
 
-    def fork(self, gate=-1):
+    def fork(self, gate=-1, bound=True):
         """The new child, in the zygote; does not return in the child."""
         # A thread that something left behind makes the forked copy unreliable.
         afresh = _count_threads() > 1
         if afresh:
             _need_after_fork(True)
-        pid, link, more = fork_child(self.child_name, gate)
+        pid, link, more = fork_child(self.child_name, bound, gate)
         if pid == 0:
             code = 1
             try:
