@@ -24,9 +24,12 @@
  * it cannot read the message, passes it on.
  * Putters are woken seldom enough without that.
  *
+ * Who commits with MP_RING_PUT_QUIETLY wakes nobody with that: somebody looks, or
+ * the one who commits calls mp_ring_pass_on() a little later.
+ *
  * Both look for themselves after at most a second, because somebody may have
- * been killed between a commit and its wake, while it came, between emptying and
- * arming, or between a new epoch and the wake that goes with it.
+ * been killed or stopped between a commit and its wake, while it came, between
+ * emptying and arming, or between a new epoch and the wake that goes with it.
  * tests/model/ring.pml checks that there is no other way to sleep beside a message. */
 
 #include "mp-ring-quick-private.h"

@@ -600,15 +600,16 @@ something_came (gpointer user_data)
 }
 
 /* Who waits for one task only takes the result out himself, if it comes soon: it is there before
- * the pump has been woken for it, and long before the pump has woken anybody. */
+ * the pump has been woken for it, and long before the pump has woken anybody. Not if he has less
+ * time than a look may take. */
 void
-mp_job_core_look_for_result (MpJobCore *self)
+mp_job_core_look_for_result (MpJobCore *self, gint64 timeout_us)
 {
   MpPoolCore *pool = self->pool;
   Look look = { NULL, &self->finished_word, atomic_load (&self->finished_word.seq) };
 
   /* Before the lock, which another thread may have had when this process was forked. */
-  if (!mp_pool_core_is_ours (pool))
+  if ((timeout_us >= 0 && timeout_us <= MP_POOL_TRIAL_US) || !mp_pool_core_is_ours (pool))
     return;
   mp_pool_core_lock (pool);
   if (self->unfinished && self->n_in_flight == 1 && !self->feeding && !self->more &&
@@ -643,8 +644,7 @@ mp_job_core_wait (MpJobCore *self, gint64 timeout_us, GCancellable *cancellable,
   mp_job_core_wait_for_all (self);
   mp_pool_core_unlock (self->pool);
 
-  if (deadline != MP_DEADLINE_NOW)
-    mp_job_core_look_for_result (self);
+  mp_job_core_look_for_result (self, timeout_us);
   do
     result = mp_sleep_word_sleep (&self->finished_word,
                                   &self->pool->lock,

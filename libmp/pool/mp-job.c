@@ -649,8 +649,7 @@ mp_job_wait_ready (MpJob *self, gint64 timeout_us)
   mp_pool_core_lock (self->core->pool);
   mp_job_core_wait_for_all (self->core);
   mp_pool_core_unlock (self->core->pool);
-  if (timeout_us != 0)
-    mp_job_core_look_for_result (self->core);
+  mp_job_core_look_for_result (self->core, timeout_us);
   return mp_job_wait_once (self, &self->core->finished_word, mp_job_is_finished, timeout_us);
 }
 

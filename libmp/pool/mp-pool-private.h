@@ -77,11 +77,11 @@ typedef struct
 
 #define MP_POOL_HANDLE_KIND "pool-worker"
 #define MP_POOL_WORKER_TASK "mp.pool-worker"
-/* Who waits for one task only, and a worker that waits for the next one, look for so long when they
- * try whether that pays: until one that slept has been woken, which on virtual machines takes
- * longest, and has sent something. It sees that somebody looks, and looks as well. */
-#define MP_POOL_TRIAL_US 100
 #define MP_POOL_COMMAND_TASK "mp.command"
+/* Who waits for one task only, and a worker that waits for the next one, try for so long whether to
+ * look pays: the one for whom they wait may sleep, and to be woken takes long on virtual machines.
+ * It sees that somebody looks, and looks as well. */
+#define MP_POOL_TRIAL_US 100
 
 /* --- the structures; everything is under the core's lock ------------------- */
 
@@ -489,7 +489,7 @@ gboolean mp_job_core_wait (MpJobCore *self,
                            gint64 timeout_us,
                            GCancellable *cancellable,
                            GError **error);
-void mp_job_core_look_for_result (MpJobCore *self);
+void mp_job_core_look_for_result (MpJobCore *self, gint64 timeout_us);
 void mp_job_item_clear (MpJobItem *item);
 
 /* --- mp-job.c -------------------------------------------------------------- */

@@ -535,7 +535,7 @@ look_in_child (MpJob *job, int start_fd)
 
   g_assert_cmpint (read (start_fd, &byte, 1), ==, 1);
   for (int i = 0; i < 1000; i++)
-    mp_job_core_look_for_result (core);
+    mp_job_core_look_for_result (core, -1);
   _exit (core->unfinished ? 0 : 1);
 }
 
@@ -571,7 +571,7 @@ test_look_for_result (void)
   g_assert_false (mp_job_get_finished (job));
   /* Where there is one processor, nobody looks. Elsewhere it is not done each time. */
   while (mp_micro_lock_may_spin () && !mp_job_get_finished (job))
-    mp_job_core_look_for_result (core);
+    mp_job_core_look_for_result (core, -1);
   mp_pump_unpark ();
   g_assert_true (mp_job_wait (job, -1, NULL, &error));
   g_assert_no_error (error);
@@ -634,7 +634,7 @@ test_look_for_others (void)
   mp_pump_park ();
   meanwhile = take_one_and_have_another;
   while (meanwhile != NULL)
-    mp_job_core_look_for_result (mp_job_get_core (job));
+    mp_job_core_look_for_result (mp_job_get_core (job), -1);
   g_assert_true (mp_job_get_finished (job));
   g_assert_true (mp_job_get_finished (other_job));
   mp_pump_unpark ();
