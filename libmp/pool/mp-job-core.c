@@ -252,6 +252,7 @@ mp_job_core_release_dependents (MpJobCore *self)
       mp_job_core_unref (job);
     }
   pool->releasing = FALSE;
+  mp_pool_core_hurry (pool);
   mp_pool_core_request_tick (pool);
 }
 

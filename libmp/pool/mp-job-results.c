@@ -45,7 +45,8 @@ mp_job_take (MpJobCore *core, MpJobItem *item)
  * without an error; after the last one of a job that was cancelled, or whose pool
  * was terminated or broke, that error.
  *
- * Nothing in time is %MP_ERROR_TIMED_OUT. Timed out or cancelled, nothing was taken.
+ * Nothing in time is %MP_ERROR_TIMED_OUT. Timed out or cancelled, nothing was taken. In a child
+ * of `fork()`, whose pool is its parent's, it is %MP_ERROR_NOT_OWNER.
  *
  * Returns: (transfer full) (nullable): the result, or %NULL at the end
  *
@@ -63,6 +64,8 @@ mp_job_next (MpJob *self, gint64 timeout_us, GCancellable *cancellable, GError *
   g_return_val_if_fail (error == NULL || *error == NULL, NULL);
 
   core = mp_job_get_core (self);
+  if (!mp_pool_core_check_ours (core->pool, error))
+    return NULL;
 
   deadline = mp_deadline_new (timeout_us);
   mp_pool_core_lock (core->pool);

@@ -26,7 +26,7 @@
  * many, and as long as the workers have enough to go on with, it looks again
  * after a millisecond and not before. Where each of those who wait waits for a
  * whole job, it does that after few as well, and takes longer, the longer that
- * goes on: they cost next to nothing, and their wakes would not. */
+ * goes on without a worker that runs out of tasks. */
 
 #define MP_POOL_SLOTS 16384
 #define MP_POOL_DRAIN_ITEMS 512
@@ -227,7 +227,8 @@ mp_pool_core_unlock (MpPoolCore *self)
 void
 mp_pool_core_request_tick (MpPoolCore *self)
 {
-  self->tick = TRUE;
+  /* In a child of fork(), a pump would take the parent's results. */
+  self->tick = mp_pool_core_is_ours (self);
 }
 
 /* Somebody sleeps on one of the words of @job. */
@@ -401,6 +402,10 @@ mp_pool_core_drain (MpPoolCore *self)
     return;
   /* All that is there now, and not what comes meanwhile. */
   left = mp_ring_get_length (self->results);
+  /* Workers have run out of tasks, or were about to: the last pause was too long, because they
+   * have become faster. What was learnt holds no more. */
+  if (left + self->n_workers >= self->n_slots - self->n_free_slots)
+    self->steady_since = 0;
   while (left > 0)
     {
       gsize n = 0;

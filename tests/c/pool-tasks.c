@@ -223,12 +223,17 @@ task_doze (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
                                               : task_hang (task, argument, user_data, error);
 }
 
-/* Takes a millisecond. */
+/* Takes a millisecond, or as many microseconds as the argument says before anything else. */
 static GVariant *
 task_nap (MpTask *task, GVariant *argument, gpointer user_data, GError **error)
 {
-  g_usleep (1000);
-  return g_variant_ref (argument);
+  guint microseconds = 1000;
+
+  if (g_variant_is_of_type (argument, G_VARIANT_TYPE ("(uay)")))
+    g_variant_get_child (argument, 0, "u", &microseconds);
+  if (microseconds > 0)
+    g_usleep (microseconds);
+  return g_variant_new_boolean (TRUE);
 }
 
 /* Appends a byte to a file. */

@@ -4,6 +4,8 @@
 #include "pool-tasks.h"
 
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* When results of short tasks may come together, and when each of them is handed on at once.
  *
@@ -160,6 +162,153 @@ test_one_by_one (void)
   until_it_holds (comes_one_by_one);
 }
 
+/* Of so many bytes, few tasks are under way at a time. */
+#define LONG_ARGUMENT 16384
+#define N_SLOW 80
+#define N_FAST 3000
+
+static GVariant *
+make_uneven_items (void)
+{
+  g_autofree guint8 *bytes = g_malloc0 (LONG_ARGUMENT);
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("av"));
+  for (guint i = 0; i < N_SLOW + N_FAST; i++)
+    {
+      GVariant *parts[] = {
+        g_variant_new_uint32 (i < N_SLOW ? 10 * 1000 : 0),
+        g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, bytes, LONG_ARGUMENT, 1),
+      };
+
+      g_variant_builder_add (&builder, "v", g_variant_new_tuple (parts, 2));
+    }
+  return g_variant_builder_end (&builder);
+}
+
+static gboolean
+goes_on_at_once (MpPool *pool)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (MpJob) job = mp_pool_submit_map (pool, "nap", make_uneven_items (), 1, NULL, &error);
+  gboolean done = FALSE;
+  gint64 took;
+
+  g_assert_no_error (error);
+  mp_job_wait_async (job, NULL, waited, &done);
+  while (mp_job_get_n_done (job) < N_SLOW)
+    g_usleep (1000);
+  took = -g_get_monotonic_time ();
+  while (!done)
+    g_main_context_iteration (NULL, TRUE);
+  took += g_get_monotonic_time ();
+  g_test_message ("%d short tasks after %d long ones take %" G_GINT64_FORMAT " us",
+                  N_FAST,
+                  N_SLOW,
+                  took);
+  return took < 250 * 1000;
+}
+
+static void
+test_uneven (void)
+{
+  g_test_summary ("Workers do not wait for a pump that pauses, when tasks become shorter.");
+  until_it_holds (goes_on_at_once);
+}
+
+#define N_LINKS 40
+
+static gboolean
+follows_at_once (MpPool *pool)
+{
+  g_autoptr (GPtrArray) jobs = g_ptr_array_new_with_free_func (g_object_unref);
+  gboolean all_done, done[N_LINKS];
+  gint64 start;
+
+  g_ptr_array_add (jobs, submit_naps (pool, 10 * N_NAPS, &all_done));
+  for (guint i = 0; i < N_LINKS; i++)
+    {
+      g_autoptr (MpJobOptions) options = g_object_new (MP_TYPE_JOB_OPTIONS, "priority", 1, NULL);
+      g_autoptr (GError) error = NULL;
+      MpJob *job;
+
+      if (i > 0)
+        mp_job_options_add_after (options, g_ptr_array_index (jobs, i));
+      job = mp_pool_submit_map (pool,
+                                i == 0 ? "nap" : "echo",
+                                pool_numbers (i == 0 ? N_PATIENT : 1),
+                                1,
+                                options,
+                                &error);
+      g_assert_no_error (error);
+      g_ptr_array_add (jobs, job);
+      done[i] = FALSE;
+      mp_job_wait_async (job, NULL, waited, &done[i]);
+    }
+  while (!done[0])
+    g_main_context_iteration (NULL, TRUE);
+  start = g_get_monotonic_time ();
+  while (!done[N_LINKS - 1])
+    g_main_context_iteration (NULL, TRUE);
+  start -= g_get_monotonic_time ();
+  mp_job_cancel (g_ptr_array_index (jobs, 0));
+  while (!all_done)
+    g_main_context_iteration (NULL, TRUE);
+  g_test_message ("%d jobs, each after another, take %" G_GINT64_FORMAT " us", N_LINKS, -start);
+  /* A worker is free after a millisecond; with pauses it would take three times as long. */
+  return -start < 6 * N_LINKS * 1000;
+}
+
+static void
+test_after (void)
+{
+  g_test_summary ("A job that comes after another one ends the pauses, too.");
+  until_it_holds (follows_at_once);
+}
+
+static guint
+count_threads (void)
+{
+  g_autoptr (GDir) threads = g_dir_open ("/proc/self/task", 0, NULL);
+  guint n = 0;
+
+  while (g_dir_read_name (threads) != NULL)
+    n++;
+  return n;
+}
+
+static void
+test_forked (void)
+{
+  MpPool *pool = pool_new (2);
+  gboolean done;
+  g_autoptr (MpJob) naps = submit_naps (pool, N_NAPS, &done);
+  int status;
+  pid_t pid;
+
+  g_test_summary ("A forked child that asks for a result takes none from its parent.");
+  while (mp_job_get_n_done (naps) < N_PATIENT)
+    g_usleep (1000);
+  pid = fork ();
+  g_assert_cmpint (pid, >=, 0);
+  if (pid == 0)
+    {
+      g_autoptr (GError) error = NULL;
+
+      if (mp_job_next (naps, 200 * 1000, NULL, &error) != NULL ||
+          !g_error_matches (error, MP_ERROR, MP_ERROR_NOT_OWNER))
+        _exit (1);
+      mp_job_wait_result (naps, 1000);
+      _exit (count_threads () == 1 ? 0 : 2);
+    }
+  g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+  g_assert_cmpint (status, ==, 0);
+  while (!done)
+    g_main_context_iteration (NULL, TRUE);
+  g_assert_cmpuint (mp_job_get_n_done (naps), ==, N_NAPS);
+  pool_close (pool);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -168,5 +317,8 @@ main (int argc, char **argv)
   g_test_add_func ("/mp/pool-pauses/whole-job", test_whole_job);
   g_test_add_func ("/mp/pool-pauses/beside-a-whole-job", test_beside_a_whole_job);
   g_test_add_func ("/mp/pool-pauses/one-by-one", test_one_by_one);
+  g_test_add_func ("/mp/pool-pauses/uneven", test_uneven);
+  g_test_add_func ("/mp/pool-pauses/after", test_after);
+  g_test_add_func ("/mp/pool-pauses/forked", test_forked);
   return g_test_run ();
 }

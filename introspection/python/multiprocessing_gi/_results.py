@@ -14,8 +14,9 @@ from ._serialize import PICKLE, decode, loads
 __all__ = ["AsyncResult", "ApplyResult", "MapResult"]
 
 _OK = _tasks.OK
-# How long results of a map() wait to be taken together, unless they are fewer bytes than this.
-_SHORT_WAIT_US = 5_000
+# How long results of a map() wait to be taken together; up to the other one while they are fewer
+# bytes than this.
+_SHORT_WAIT_US, _LONG_WAIT_US = 5_000, 40_000
 _FEW_BYTES = 32_768
 
 
@@ -236,7 +237,7 @@ class MapResult(AsyncResult):
                 return False
             with self._lock:
                 many = self._gather() > _FEW_BYTES
-            pause = _SHORT_WAIT_US if many else min(2 * pause, SLICE_US)
+            pause = _SHORT_WAIT_US if many else min(2 * pause, _LONG_WAIT_US)
 
     def _gather(self):
         """Takes the results that are there, and tells about how many bytes these were."""
