@@ -143,6 +143,7 @@ comes_one_by_one (MpPool *pool)
       gint64 now = g_get_monotonic_time ();
 
       g_assert_no_error (error);
+      g_assert_nonnull (result);
       if (now - last > 4000)
         in_gaps += now - last;
       last = now;
