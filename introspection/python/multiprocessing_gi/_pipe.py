@@ -180,7 +180,8 @@ class PipeConnection(Connection):
         if size != _IN_QUEUE:
             super()._receive_special(size)
         if self._length is None:
-            self._length, = _LENGTH.unpack(self._read(_LENGTH.size))
+            length, = _LENGTH.unpack(self._read(_LENGTH.size))
+            self._length, self._begun, self._fresh = length, b"", ()
         if not 0 < self._length <= _MAX_HANDLE:
             self._refuse()
         with _open_socket(self._handle) as sock:

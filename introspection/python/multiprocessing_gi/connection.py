@@ -52,6 +52,7 @@ class Connection:
     # A message that recv() has begun with.
     _size = None
     _begun = b""
+    _fresh = ()
     # Whether the peer was left with a part of a message.
     _torn = False
     # Whether it may be a socket, of which one can read without waiting.
@@ -167,7 +168,7 @@ class Connection:
         Waits for it, for timeout seconds at most; None: for ever.
         """
         self._check_readable()
-        if self._size is not None or self._begun:
+        if self._size is not None or self._begun or self._fresh:
             return True
         poll = select.poll()
         poll.register(self._handle, select.POLLIN)
@@ -240,36 +241,37 @@ class Connection:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     # Receiving. What an exception from a signal handler interrupts is gone on with by
-    # the next call: _size is the length that was read, _begun what came after that.
+    # the next call: _size is the length that was read, _begun what came after that, and _fresh what
+    # the last read gave. A handler may raise whenever a call into C returns: so that stays there
+    # until what was made of it is stored, with no call between.
 
     def _receive(self, maxlength=None):
         """The payload of the next message, as bytes or a bytearray."""
         if self._size is None:
-            if self._is_socket and maxlength is None and not self._begun:
+            if self._is_socket and maxlength is None and not self._begun and not self._fresh:
                 data = receive_soon(self._handle)
                 if type(data) is bytes:
                     return data
                 self._go_on_from(data)
             if self._size is None:
-                self._size, = _LENGTH(self._read(_HEADER.size))
+                size, = _LENGTH(self._read(_HEADER.size))
+                self._size, self._begun, self._fresh = size, b"", ()
         if self._size == _LONG:
-            self._size, = _LONG_LENGTH(self._read(8))
+            size, = _LONG_LENGTH(self._read(8))
+            self._size, self._begun, self._fresh = size, b"", ()
         size = self._size
         if size < 0:
             return self._receive_special(size)
         if 0 < size <= _CHUNK and not self._begun and (maxlength is None or size <= maxlength):
             # Nearly every message is there as a whole.
-            data = os.read(self._handle, size)
+            data = self._read_once(size)
             if len(data) == size:
-                self._size = None
+                self._size, self._fresh = None, ()
                 return data
-            if not data:
-                self._end()
-            self._begun = bytearray(data)
         if size > (_MAX_LONG if maxlength is None else min(maxlength, _MAX_LONG)):
             self._refuse()
         data = self._read(size)
-        self._size = None
+        self._size, self._begun, self._fresh = None, b"", ()
         return data
 
     def _go_on_from(self, part):
@@ -291,26 +293,35 @@ class Connection:
         self._refuse()
 
     def _read(self, size):
-        """Exactly so many bytes."""
+        """Exactly so many bytes, which stay in _begun or _fresh."""
         begun = self._begun
         if not begun:
-            data = os.read(self._handle, min(size, _CHUNK)) if size else b""
+            data = self._read_once(min(size, _CHUNK)) if size else b""
             if len(data) == size:
                 return data
             if not data:
                 self._end()
-            begun = self._begun = bytearray(data)
+            begun = bytearray(data)
+            self._begun, self._fresh = begun, ()
         while len(begun) < size:
-            data = os.read(self._handle, min(size - len(begun), _CHUNK))
+            data = self._read_once(min(size - len(begun), _CHUNK))
             if not data:
                 self._end()
             begun += data
-        self._begun = b""
+            self._fresh = ()
         return begun
+
+    def _read_once(self, size):
+        """What one read gives, at most so many bytes; it stays in _fresh."""
+        fresh = self._fresh
+        if not fresh:
+            fresh = self._fresh = []
+            fresh.extend(map(os.read, (self._handle,), (size,)))
+        return fresh[0]
 
     def _end(self):
         between_messages = self._size is None and not self._begun
-        self._size, self._begun = None, b""
+        self._size, self._begun, self._fresh = None, b"", ()
         if between_messages:
             raise EOFError
         raise OSError("got end of file during message")
