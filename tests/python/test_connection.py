@@ -51,6 +51,22 @@ def n_fds():
     return len(os.listdir('/proc/self/fd'))
 
 
+def announce(*ends):
+    """Lets each end of a pipe know what the other one is."""
+    for end in ends:
+        end.poll()
+
+
+def receive_all(reader):
+    """All objects until the other end is closed, maybe within one."""
+    got = []
+    try:
+        while True:
+            got.append(reader.recv())
+    except (EOFError, OSError):
+        return got
+
+
 class Interrupted(Exception):
     """What the handler raises."""
 
@@ -521,6 +537,106 @@ class TestSignals(unittest.TestCase):
                     self.fail('the handler did not run')
                 self.assertEqual(one.recv_bytes(), b'%d' % i)
             joined(thread)
+
+
+class TestInterruptedAnywhere(unittest.TestCase):
+    """A handler may raise whenever a call into C returns: nothing is mistaken for something else.
+
+    A function for sys.setprofile() stands for it, which raises when the n-th of these returns.
+    """
+
+    def interrupted(self, n, call):
+        """What call() gives, or None if it was interrupted; and whether it was."""
+        left = n
+
+        def look(_frame, event, _arg):
+            nonlocal left
+            if event == 'c_return':
+                left -= 1
+                if left == 0:
+                    raise Interrupted
+
+        sys.setprofile(look)
+        try:
+            return call(), left <= 0
+        except Interrupted:
+            return None, True
+        finally:
+            sys.setprofile(None)
+
+    def check_receiving(self, duplex, messages, write, receive):
+        """Both messages are received in this order; the first may go with its interruption."""
+        for n in itertools.count(1):
+            reader, writer = mp.Pipe(duplex)
+            with reader, writer:
+                if duplex:
+                    announce(reader, writer)
+                thread = in_thread(write, writer)
+                got, interrupted = self.interrupted(n, lambda: receive(reader))
+                interruptions = interrupted and got is None
+                got = [receive(reader)] if interruptions else [got]
+                if got != messages[1:]:
+                    got.append(receive(reader))
+                self.assertIn(got, (messages, messages[1:]) if interruptions else (messages,))
+                joined(thread)
+                self.assertFalse(reader.poll())
+            if not interrupted:
+                break
+        return n
+
+    def test_receiving(self):
+        pairs = ([b'first', b'second'], [bytes(100_000), b'second'], [b'x', bytes(300_000)])
+        for duplex, messages in itertools.product((True, False), pairs):
+            def write(writer, messages=messages):
+                for message in messages:
+                    writer.send_bytes(message)
+
+            self.check_receiving(duplex, messages, write, lambda reader: reader.recv_bytes())
+
+    def test_receiving_in_parts(self):
+        main, messages = threading.main_thread(), [b'first', b'second']
+        packed = b''.join(struct.pack('!i', len(message)) + message for message in messages)
+        for duplex, at in itertools.product((True, False), (2, 4, 6)):
+            def write(writer, at=at):
+                os.write(writer.fileno(), packed[:at])
+                tasks.wait_until(lambda: waits_for_a_file(main.native_id), DEADLINE)
+                os.write(writer.fileno(), packed[at:])
+
+            self.check_receiving(duplex, messages, write, lambda reader: reader.recv_bytes())
+
+    def test_receiving_objects_in_memory(self):
+        messages = [b'first' * 100_000, b'second' * 100_000]
+
+        def write(writer):
+            for message in messages:
+                writer.send(message)
+
+        n = self.check_receiving(True, messages, write, lambda reader: reader.recv())
+        self.assertGreater(n, 10)
+
+    def test_sending(self):
+        for first in (b'first', b'first' * 10_000, b'first' * 100_000):
+            for n in itertools.count(1):
+                reader, writer = mp.Pipe()
+                with reader, writer:
+                    announce(reader, writer)
+                    thread = in_thread(receive_all, reader)
+                    _nothing, interrupted = self.interrupted(n, lambda: writer.send(first))
+                    sent = []
+                    try:
+                        for message in (b'second', b'third' * 100_000):
+                            writer.send(message)
+                            sent.append(message)
+                    except OSError as error:
+                        self.assertTrue(interrupted)
+                        self.assertIn('sent in part', str(error))
+                        self.assertEqual(sent, [])
+                    # close() ends nothing if a copy of the descriptor was lost with a call.
+                    with socket.socket(fileno=os.dup(writer.fileno())) as sock:
+                        sock.shutdown(socket.SHUT_WR)
+                    self.assertIn(joined(thread), ([first] + sent, sent))
+                if not interrupted:
+                    break
 
 
 class TestWait(unittest.TestCase):

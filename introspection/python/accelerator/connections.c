@@ -19,9 +19,25 @@ length_of (const guint8 *header)
          (guint32) header[3];
 }
 
-/* Reads header and payload; (header, beginning) if not all of it is there. Takes @payload. */
+/* Appends what was read of header and payload, to what stays if a signal's handler raises next. */
 static PyObject *
-receive_now (int fd, PyObject *payload, guint32 length)
+keep_part (PyObject *begun,
+           const char *header,
+           gsize header_length,
+           const char *payload,
+           gsize length)
+{
+  PyObject *parts =
+    Py_BuildValue ("[y#y#]", header, (Py_ssize_t) header_length, payload, (Py_ssize_t) length);
+  int failed = parts == NULL ? -1 : PyList_SetSlice (begun, 0, 0, parts);
+
+  Py_XDECREF (parts);
+  return failed == 0 ? PyBool_FromLong (TRUE) : NULL;
+}
+
+/* Reads header and payload, into @begun if not all of it is there. Takes @payload. */
+static PyObject *
+receive_now (int fd, PyObject *payload, guint32 length, PyObject *begun)
 {
   guint8 header[HEADER_LENGTH];
   struct iovec parts[] = {
@@ -41,19 +57,19 @@ receive_now (int fd, PyObject *payload, guint32 length)
   else if (received <= 0)
     result = PyBool_FromLong (TRUE);
   else
-    result = Py_BuildValue ("(y#y#)",
-                            (const char *) header,
-                            (Py_ssize_t) (received - n_payload),
-                            PyBytes_AsString (payload),
-                            (Py_ssize_t) n_payload);
+    result = keep_part (begun,
+                        (const char *) header,
+                        (gsize) (received - n_payload),
+                        PyBytes_AsString (payload),
+                        (gsize) n_payload);
   Py_DECREF (payload);
   return result;
 }
 
 static PyObject *
-receive_soon (PyObject *module, PyObject *number)
+receive_soon (PyObject *module, PyObject *const *args, Py_ssize_t n)
 {
-  long fd = PyLong_AsLong (number);
+  long fd;
   guint8 header[HEADER_LENGTH];
   PyThreadState *state;
   PyObject *payload;
@@ -61,6 +77,9 @@ receive_soon (PyObject *module, PyObject *number)
   guint32 length;
   int error;
 
+  if (n != 2 || !PyList_Check (args[1]))
+    return PyErr_Format (PyExc_TypeError, "receive_soon() takes a descriptor and a list");
+  fd = PyLong_AsLong (args[0]);
   if (fd < 0 || fd > G_MAXINT)
     {
       if (PyErr_Occurred () == NULL)
@@ -86,16 +105,16 @@ receive_soon (PyObject *module, PyObject *number)
   if (length == 0 || length > MAX_LENGTH)
     Py_RETURN_TRUE;
   payload = PyBytes_FromStringAndSize (NULL, length);
-  return payload != NULL ? receive_now ((int) fd, payload, length) : NULL;
+  return payload != NULL ? receive_now ((int) fd, payload, length, args[1]) : NULL;
 }
 
 static PyMethodDef functions[] = {
   { "receive_soon",
-    receive_soon,
-    METH_O,
-    "receive_soon(fd): the next message, if it is short and there, or comes soon.\n\n"
-    "If its payload is not all there: (the four bytes of its length, what was read behind them).\n"
-    "True if nothing was read, and False for what is not a socket." },
+    (PyCFunction) (void *) receive_soon,
+    METH_FASTCALL,
+    "receive_soon(fd, begun): the next message, if it is short and there, or comes soon.\n\n"
+    "Otherwise True, or False for what is not a socket. If some of the message was read, the list\n"
+    "begun has the four bytes of its length, or fewer, and what was read behind them." },
   { NULL, NULL, 0, NULL },
 };
 

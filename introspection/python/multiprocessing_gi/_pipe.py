@@ -17,7 +17,7 @@ import select
 import socket
 import struct
 
-from . import _primitives
+from . import _buffers, _primitives
 from ._raw import Gio, GLib, Mp, is_mp_error
 from ._serialize import HANDLE_TYPE, PICKLE, decode, dump_item, dumps, loads
 from .connection import Connection
@@ -46,17 +46,18 @@ class _Side(_primitives.Queue):
 
 
 class _Item:
-    """The next message, which lies in a queue."""
+    """A message that lay in a queue: an MpBuffer, or why there is none."""
 
-    def __init__(self, side):
-        self._side = side
+    def __init__(self, buffer):
+        self._buffer = buffer
 
     def take(self):
         """The object."""
-        data, codec = self._side._try_get()
-        if codec < 0:
-            raise OSError("the message is no more: another process has taken it")
-        return decode(data, codec)
+        buffer = self._buffer
+        if isinstance(buffer, GLib.Error):
+            raise OSError("the message is no more: another process has taken it"
+                          if is_mp_error(buffer, Mp.Error.EMPTY) else buffer.message)
+        return decode(_buffers.memory_of(buffer), int(buffer.get_codec()))
 
 
 def _mark():
@@ -82,8 +83,9 @@ class PipeConnection(Connection):
     _out = None
     # For what is received: the queues of the last senders, by their memory.
     _in = None
-    # Of the handle that comes next.
+    # Of the handle that comes next, and what lay in its queue.
     _length = None
+    _taken = ()
 
     def send(self, obj):
         """Sends an object; waits while the other end has no room.
@@ -152,22 +154,28 @@ class PipeConnection(Connection):
             handle = gobject.to_handle(fd_list).get_data_as_bytes().get_data()
             self._out = os.getpid(), _Side(gobject), handle, fd_list
         _pid, side, handle, fd_list = self._out
-        while not side._try_put(parts, parts.codec):
-            self._check_peer()
-            side.gobject.wait_ready(GLib.IOCondition.OUT, _LOOK_US)
+        begun = False
         try:
+            while not side._try_put(parts, parts.codec):
+                self._check_peer()
+                side.gobject.wait_ready(GLib.IOCondition.OUT, _LOOK_US)
             with _open_socket(self._handle) as sock:
+                begun = True
                 self._write_all([_HEADER.pack(_IN_QUEUE, len(handle))])
                 self._torn = True
                 sock.sendmsg([handle], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                                          struct.pack(f"{fd_list.get_length()}i",
                                                      *fd_list.peek_fds()))],
                              socket.MSG_NOSIGNAL)
-            self._torn = False
+                self._torn = begun = False
         except BaseException as error:
             # Nobody is told of what lies there.
             self._out = None
-            self._torn = self._torn and not isinstance(error, BrokenPipeError)
+            if isinstance(error, BrokenPipeError):
+                self._torn = False
+            elif not isinstance(error, OSError):
+                # A signal handler's: the header may have gone.
+                self._torn = begun
             raise
 
     def _check_peer(self):
@@ -184,8 +192,22 @@ class PipeConnection(Connection):
             self._length, self._begun, self._fresh = length, b"", ()
         if not 0 < self._length <= _MAX_HANDLE:
             self._refuse()
+        if not self._taken:
+            side = self._peek_side()
+            taken = self._taken = []
+            try:
+                taken.extend(map(side.gobject.get_buffer, (0,), (None,)))
+            except GLib.Error as error:
+                taken.append(error)
+        # Only now: an object that nobody takes would be found in the place of the next one.
+        self._read_once(self._length)
+        item = _Item(self._taken[0])
+        self._size, self._length, self._taken, self._fresh = None, None, (), ()
+        return item
+
+    def _peek_side(self):
+        """The queue whose handle comes next."""
         with _open_socket(self._handle) as sock:
-            # It stays there until its descriptors are here, and what is made of them.
             handle, ancillary, flags, _address = sock.recvmsg(
                 self._length, socket.CMSG_SPACE(_MAX_FDS * _FD_SIZE),
                 socket.MSG_CMSG_CLOEXEC | socket.MSG_PEEK)
@@ -200,13 +222,10 @@ class PipeConnection(Connection):
                                                 "process has too many open")
                 if len(handle) != self._length or not fds:
                     self._refuse()
-                item = _Item(self._side_of(handle, fds))
-                sock.recv(self._length)
+                return self._side_of(handle, fds)
             finally:
                 for fd in fds:
                     os.close(fd)
-        self._size = self._length = None
-        return item
 
     def _side_of(self, handle, fds):
         status = os.fstat(fds[0])

@@ -319,7 +319,7 @@ def taker_of(job):
     return job.take_buffer
 
 
-def receive_soon(_fd):
+def receive_soon(_fd, _begun):
     """What is there of the next message of a socket: False, for nobody can tell."""
     return False
 

@@ -67,6 +67,7 @@ class Connection:
         self._handle = handle
         self._readable = readable
         self._writable = writable
+        self._soon = []
 
     def __del__(self, close=os.close):
         if self._handle is not None:
@@ -168,7 +169,7 @@ class Connection:
         Waits for it, for timeout seconds at most; None: for ever.
         """
         self._check_readable()
-        if self._size is not None or self._begun or self._fresh:
+        if self._size is not None or self._begun or self._fresh or self._soon:
             return True
         poll = select.poll()
         poll.register(self._handle, select.POLLIN)
@@ -240,19 +241,21 @@ class Connection:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    # Receiving. What an exception from a signal handler interrupts is gone on with by
-    # the next call: _size is the length that was read, _begun what came after that, and _fresh what
-    # the last read gave. A handler may raise whenever a call into C returns: so that stays there
-    # until what was made of it is stored, with no call between.
+    # Receiving. What an exception from a signal handler interrupts is gone on with by the next
+    # call: _size is the length that was read, _begun what came after that, _fresh what the last
+    # read gave, and _soon the part that receive_soon() did. A handler may raise whenever a call
+    # into C returns: so that stays there until what was made of it is stored, with no call between.
 
     def _receive(self, maxlength=None):
         """The payload of the next message, as bytes or a bytearray."""
         if self._size is None:
             if self._is_socket and maxlength is None and not self._begun and not self._fresh:
-                data = receive_soon(self._handle)
+                data = True if self._soon else receive_soon(self._handle, self._soon)
                 if type(data) is bytes:
                     return data
-                self._go_on_from(data)
+                self._is_socket = data
+            if self._soon:
+                self._go_on_from(*self._soon)
             if self._size is None:
                 size, = _LENGTH(self._read(_HEADER.size))
                 self._size, self._begun, self._fresh = size, b"", ()
@@ -274,17 +277,14 @@ class Connection:
         self._size, self._begun, self._fresh = None, b"", ()
         return data
 
-    def _go_on_from(self, part):
-        """Takes what receive_soon() has, which is not a message."""
-        if type(part) is bool:
-            self._is_socket = part
-            return
-        header, begun = part
+    def _go_on_from(self, header, begun):
+        """Takes the part of a message that receive_soon() has read."""
         if len(header) == _HEADER.size:
-            self._size, = _LENGTH(header)
+            size, = _LENGTH(header)
         else:
-            begun = header
-        self._begun = bytearray(begun)
+            size, begun = None, header
+        begun = bytearray(begun)
+        self._size, self._begun, self._soon = size, begun, []
 
     def _receive_special(self, size):
         """The message whose length stands for something else."""
