@@ -19,7 +19,8 @@ length_of (const guint8 *header)
          (guint32) header[3];
 }
 
-/* Appends what was read of header and payload, to what stays if a signal's handler raises next. */
+/* Puts what was read of header and payload into @begun: a result would be lost if a signal's
+ * handler raised as it is returned. */
 static PyObject *
 keep_part (PyObject *begun,
            const char *header,
