@@ -4,6 +4,7 @@
 
 import array
 import ctypes
+import fcntl
 import gc
 import itertools
 import os
@@ -517,6 +518,23 @@ class TestSignals(unittest.TestCase):
                     writer.send_bytes(bytes(10_000_000))
                 thread.join()
                 self.assertRaisesRegex(OSError, 'sent in part', writer.send, 1)
+
+    def test_handlers_that_raise_while_there_is_room_for_a_part(self):
+        for room, size in ((0, 10), (0, 10_000), (4096, 10_000), (8192, 16_000), (4096, 100_000)):
+            reader, writer = mp.Pipe(False)
+            filled = fcntl.fcntl(writer.fileno(), fcntl.F_GETPIPE_SZ) - room
+            with Interrupting(True), reader, writer:
+                os.write(writer.fileno(), bytes(filled))
+                thread = interrupt_when_asleep()
+                with self.assertRaises(Interrupted):
+                    writer.send_bytes(bytes(size))
+                thread.join()
+                self.assertEqual(len(os.read(reader.fileno(), 2**20)), filled + room)
+                if room > 0:
+                    self.assertRaisesRegex(OSError, 'sent in part', writer.send, 1)
+                else:
+                    writer.send(1)
+                    self.assertEqual(reader.recv(), 1)
 
     def test_handlers_that_raise_right_before_a_message(self):
         main, n = threading.main_thread(), 300

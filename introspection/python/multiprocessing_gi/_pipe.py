@@ -161,7 +161,7 @@ class PipeConnection(Connection):
                 side.gobject.wait_ready(GLib.IOCondition.OUT, _LOOK_US)
             with _open_socket(self._handle) as sock:
                 begun = True
-                self._write_all([_HEADER.pack(_IN_QUEUE, len(handle))])
+                self._write_all([_HEADER.pack(_IN_QUEUE, len(handle))], [])
                 self._torn = True
                 sock.sendmsg([handle], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                                          struct.pack(f"{fd_list.get_length()}i",

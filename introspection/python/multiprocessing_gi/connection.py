@@ -35,6 +35,8 @@ _IN_MEMORY = -2, -3
 _SIGPIPE, _SIG_DFL = int(signal.SIGPIPE), int(signal.SIG_DFL)
 # Up to here header and payload are one piece of memory.
 _JOIN_LIMIT = 16384
+# Up to here a pipe takes a message as a whole or not at all.
+_WHOLE_LIMIT = select.PIPE_BUF - _HEADER.size
 # No more is asked for at once: a length that is a lie costs no memory.
 _CHUNK = 256 * 1024
 # One call of poll() takes so many milliseconds at most.
@@ -196,44 +198,38 @@ class Connection:
         if size <= _JOIN_LIMIT:
             # Together: what is written at once is not interleaved, nor delayed by TCP.
             pieces = [_PACK(size) + data]
-            if getsignal(_SIGPIPE) != _SIG_DFL:
+            if size <= _WHOLE_LIMIT and getsignal(_SIGPIPE) != _SIG_DFL:
                 written = os.write(self._handle, pieces[0])
-                if written == size + _HEADER.size:
-                    return
-                self._write_all(_after(pieces, written), written)
+                if written != size + _HEADER.size:
+                    self._write_all(pieces, [written])
                 return
         elif size <= _MAX_SHORT:
             pieces = [_HEADER.pack(size), data]
         else:
             pieces = [_LONG_HEADER.pack(_LONG, size), data]
-        self._write_all(pieces)
+        self._write_all(pieces, [])
 
-    def _write_all(self, pieces, before=0):
-        left = sum(map(len, pieces))
-        total = before + left
+    def _write_all(self, pieces, written):
+        """Writes what is left of the pieces; appends what each write took to the list written."""
+        total = sum(map(len, pieces))
         try:
-            while True:
-                left -= (written := self._write(pieces))
-                if left == 0:
-                    return
-                pieces = _after(pieces, written)
+            while (done := sum(written)) < total:
+                self._write(_after(pieces, done), written)
         except BrokenPipeError:
             raise
-        except OSError:
-            self._torn = left < total
-            raise
         except BaseException:
-            # A signal handler's: nobody knows how much of a large message has gone.
-            self._torn = left < total or len(pieces) > 1
+            # A signal handler's, maybe right after a write.
+            self._torn = 0 < sum(written) < total
             raise
 
-    def _write(self, pieces):
+    def _write(self, pieces, written):
         if getsignal(_SIGPIPE) != _SIG_DFL:
-            return os.writev(self._handle, pieces)
+            written.extend(map(os.writev, (self._handle,), (pieces,)))
+            return
         # The end of the peer must be an error here, not the end of this process.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         try:
-            return os.writev(self._handle, pieces)
+            written.extend(map(os.writev, (self._handle,), (pieces,)))
         except BrokenPipeError:
             if signal.SIGPIPE not in mask:
                 signal.sigtimedwait({signal.SIGPIPE}, 0)
@@ -353,6 +349,8 @@ def _view_of(buf):
 
 def _after(pieces, written):
     """What is left of pieces when so many bytes of them are written."""
+    if not written:
+        return pieces
     left = []
     for piece in pieces:
         skipped = min(written, len(piece))
