@@ -486,8 +486,8 @@ class TestSignals(unittest.TestCase):
                 self.assertEqual(reader.recv(), 'z')
                 data = os.urandom(1000) * 5000
                 received = []
-                thread = interrupt_when_asleep(lambda: received.append(reader.recv()))
-                writer.send(data)
+                thread = interrupt_when_asleep(lambda: received.append(reader.recv_bytes()))
+                writer.send_bytes(data)
                 thread.join()
                 self.assertEqual(received, [data])
                 self.assertEqual(handler.count, 4)
