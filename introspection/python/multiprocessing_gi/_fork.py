@@ -28,6 +28,8 @@ _EXIT_CODE_UNKNOWN = 255
 # How long what has lost its parent lives on, in seconds; as in _zygote.py.
 FAREWELL = 0.25
 PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
+# Before any fork: who loses its parent while it looks for this dies without a farewell.
+_LIBC = ctypes.CDLL(None)
 # One call of poll() takes so many milliseconds at most.
 _POLL_LIMIT = 2**31 - 1
 
@@ -146,19 +148,18 @@ class farewell:
 
     def __init__(self, parent):
         self._parent = parent
-        self._libc = ctypes.CDLL(None)
 
     def __enter__(self):
         number = ctypes.c_int()
-        self._libc.prctl(PR_GET_PDEATHSIG, ctypes.byref(number))
+        _LIBC.prctl(PR_GET_PDEATHSIG, ctypes.byref(number))
         self._told = number.value
         if self._told:
-            self._libc.prctl(PR_SET_PDEATHSIG, 0)
+            _LIBC.prctl(PR_SET_PDEATHSIG, 0)
 
     def __exit__(self, *_exc):
         if not self._told:
             return
-        self._libc.prctl(PR_SET_PDEATHSIG, self._told)
+        _LIBC.prctl(PR_SET_PDEATHSIG, self._told)
         if os.getppid() != self._parent:
             killer = threading.Timer(FAREWELL, os.kill, (os.getpid(), signal.SIGKILL))
             killer.daemon = True
