@@ -5,6 +5,7 @@
 
 #include "mp-fork-private.h"
 #include "mp-pump-private.h"
+#include "mp-zygote-protocol-private.h"
 #include "../base/mp-error-private.h"
 #include "../base/mp-fd-private.h"
 #include "../sync/mp-sync-waiter-private.h"
@@ -210,19 +211,53 @@ mp_fork_end (void)
 
 /* --- The child's life --------------------------------------------------- */
 
-static void
-leave_if_orphaned (int parent)
+/* Of this process, which is another one as soon as it forks. */
+static struct
 {
-  if (getppid () != parent)
+  int pid;
+  int parent;
+  gboolean by_kernel;
+  int has_farewell;
+} bond;
+
+static gboolean
+leave_if_orphaned (gpointer user_data)
+{
+  if (getppid () != GPOINTER_TO_INT (user_data))
     kill (getpid (), SIGKILL);
+  return G_SOURCE_REMOVE;
 }
 
 static gboolean
 parent_ended_cb (int pidfd, GIOCondition condition, gpointer user_data)
 {
-  leave_if_orphaned (GPOINTER_TO_INT (user_data));
   close (pidfd);
+  if (g_atomic_int_get (&bond.has_farewell))
+    {
+      g_autoptr (GSource) source = g_timeout_source_new (MP_FAREWELL_MS);
+
+      g_source_set_callback (source, leave_if_orphaned, user_data, NULL);
+      mp_pump_attach (source);
+    }
+  else
+    leave_if_orphaned (user_data);
   return G_SOURCE_REMOVE;
+}
+
+static gboolean
+watch_parent (GError **error)
+{
+  gpointer parent = GINT_TO_POINTER (bond.parent);
+  g_autoptr (GSource) source = NULL;
+  int pidfd = pidfd_open (bond.parent, 0);
+
+  if (pidfd < 0 && errno != ESRCH)
+    return mp_set_error_from_errno (error, errno, "Cannot watch the parent");
+  leave_if_orphaned (parent);
+  source = g_unix_fd_source_new (pidfd, G_IO_IN);
+  g_source_set_callback (source, G_SOURCE_FUNC (parent_ended_cb), parent, NULL);
+  mp_pump_attach (source);
+  return TRUE;
 }
 
 /**
@@ -250,25 +285,53 @@ parent_ended_cb (int pidfd, GIOCondition condition, gpointer user_data)
 gboolean
 mp_fork_bind_to_parent (int parent, GError **error)
 {
-  g_autoptr (GSource) source = NULL;
-  int pidfd;
-
   g_return_val_if_fail (parent > 0, FALSE);
 
-  if (parent == forking_pid && forking_thread_is_main)
-    {
-      if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
-        return mp_set_error_from_errno (error, errno, "Cannot bind a process to its parent");
-      leave_if_orphaned (parent);
-      return TRUE;
-    }
+  bond.pid = getpid ();
+  bond.parent = parent;
+  bond.by_kernel = parent == forking_pid && forking_thread_is_main;
+  bond.has_farewell = FALSE;
+  if (!bond.by_kernel)
+    return watch_parent (error);
+  if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
+    return mp_set_error_from_errno (error, errno, "Cannot bind a process to its parent");
+  leave_if_orphaned (GINT_TO_POINTER (parent));
+  return TRUE;
+}
 
-  pidfd = pidfd_open (parent, 0);
-  if (pidfd < 0 && errno != ESRCH)
-    return mp_set_error_from_errno (error, errno, "Cannot watch the parent");
-  leave_if_orphaned (parent);
-  source = g_unix_fd_source_new (pidfd, G_IO_IN);
-  g_source_set_callback (source, G_SOURCE_FUNC (parent_ended_cb), GINT_TO_POINTER (parent), NULL);
-  mp_pump_attach (source);
+/**
+ * mp_fork_bid_farewell:
+ * @error: return location for an error
+ *
+ * Lets a child that is bound by [func@Mp.fork_bind_to_parent] see its parent's end:
+ * from now on it is killed a quarter of a second after it, no longer at once.
+ * Libmp's own thread watches the parent then, instead of the kernel.
+ *
+ * Must be called by the thread that bound the process: in another one it does nothing,
+ * nor in a process that is not bound. Once is enough.
+ *
+ * Returns: FALSE when the parent cannot be watched; the process is bound as it was then
+ *
+ * Since: 0.1
+ */
+gboolean
+mp_fork_bid_farewell (GError **error)
+{
+  int signal_number = 0;
+
+  if (bond.pid != getpid ())
+    return TRUE;
+  if (bond.by_kernel)
+    {
+      /* Each thread has its own. */
+      if (prctl (PR_GET_PDEATHSIG, &signal_number) < 0 || signal_number == 0)
+        return TRUE;
+      if (!watch_parent (error))
+        return FALSE;
+      bond.by_kernel = FALSE;
+    }
+  g_atomic_int_set (&bond.has_farewell, TRUE);
+  if (signal_number != 0)
+    prctl (PR_SET_PDEATHSIG, 0);
   return TRUE;
 }

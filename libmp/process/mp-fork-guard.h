@@ -25,4 +25,7 @@ void mp_fork_end (void);
 MP_AVAILABLE_IN_ALL
 gboolean mp_fork_bind_to_parent (int parent, GError **error);
 
+MP_AVAILABLE_IN_ALL
+gboolean mp_fork_bid_farewell (GError **error);
+
 G_END_DECLS

@@ -9,6 +9,9 @@
 
 G_BEGIN_DECLS
 
+/* How long what has lost its parent, and can look for it, lives on. */
+#define MP_FAREWELL_MS 250
+
 /* What a process and its zygote say to each other, over a SOCK_SEQPACKET
  * socket. The same is spoken by the native zygote (mp-zygote.c) and by the
  * Python one (multiprocessing_gi/_zygote.py): change both. Both ends run on one

@@ -45,9 +45,6 @@ typedef struct
   gpointer owner;
 } Watch;
 
-/* How long what has lost its parent lives on. */
-#define FAREWELL_US (250 * 1000)
-
 /* Who may ask for processes: the process that started the zygote, and each
  * task process that the zygote forked. */
 struct _Requester
@@ -253,7 +250,7 @@ child_free (Zygote *zygote, Child *child)
 static void
 kill_children_of (Zygote *zygote, Requester *owner)
 {
-  gint64 doomed_at = g_get_monotonic_time () + FAREWELL_US;
+  gint64 doomed_at = g_get_monotonic_time () + MP_FAREWELL_MS * 1000;
 
   for (guint i = 0; i < zygote->children->len; i++)
     {

@@ -5,11 +5,13 @@
 
 #include "process/mp-fork-private.h"
 #include "process/mp-pump-private.h"
+#include "process/mp-zygote-protocol-private.h"
 #include "test-util.h"
 
 #include <glib-unix.h>
 #include <poll.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* The allocator of clang 14's address sanitizer does not take its locks around a fork:
@@ -428,11 +430,13 @@ typedef struct
 {
   int fds[2];
   gboolean by_thread;
+  gboolean has_farewell;
 } Lifeline;
 
 static gpointer
 fork_bound_child (gpointer data)
 {
+  Lifeline *lifeline = data;
   GPid parent = getpid ();
 
   mp_fork_begin ();
@@ -442,7 +446,15 @@ fork_bound_child (gpointer data)
 
       if (!mp_fork_bind_to_parent (parent, &error))
         _exit (1);
-      g_assert_cmpint (write (((Lifeline *) data)->fds[1], "!", 1), ==, 1);
+      if (lifeline->has_farewell && !mp_fork_bid_farewell (&error))
+        _exit (1);
+      g_assert_cmpint (write (lifeline->fds[1], "!", 1), ==, 1);
+      if (lifeline->has_farewell)
+        {
+          while (getppid () == parent)
+            g_thread_yield ();
+          g_assert_cmpint (write (lifeline->fds[1], "?", 1), ==, 1);
+        }
       while (TRUE)
         pause ();
     }
@@ -467,8 +479,9 @@ be_parent (gpointer data)
 static void
 test_bound (gconstpointer data)
 {
-  Lifeline lifeline = { .by_thread = GPOINTER_TO_INT (data) };
+  Lifeline lifeline = *(const Lifeline *) data;
   struct pollfd pollfd = { .events = POLLIN };
+  gint64 start;
   char byte;
   GPid pid;
 
@@ -482,11 +495,68 @@ test_bound (gconstpointer data)
   /* Lives, also when the thread that forked it has ended. */
   pollfd.fd = lifeline.fds[0];
   g_assert_cmpint (poll (&pollfd, 1, 50), ==, 0);
+  start = g_get_monotonic_time ();
   kill (pid, SIGKILL);
   g_assert_cmpint (test_join (pid), ==, -SIGKILL);
+  if (lifeline.has_farewell)
+    {
+      g_assert_cmpint (poll (&pollfd, 1, LIMIT_MS), ==, 1);
+      g_assert_cmpint (read (lifeline.fds[0], &byte, 1), ==, 1);
+    }
   g_assert_cmpint (poll (&pollfd, 1, LIMIT_MS), ==, 1);
   g_assert_cmpint (read (lifeline.fds[0], &byte, 1), ==, 0);
+  if (lifeline.has_farewell)
+    g_assert_cmpint (g_get_monotonic_time () - start, >=, MP_FAREWELL_MS * 1000);
   close (lifeline.fds[0]);
+}
+
+static gpointer
+bid_farewell_main (gpointer data)
+{
+  g_assert_true (mp_fork_bid_farewell (NULL));
+  return NULL;
+}
+
+static int
+get_death_signal (void)
+{
+  int number;
+
+  g_assert_cmpint (prctl (PR_GET_PDEATHSIG, &number), ==, 0);
+  return number;
+}
+
+static int
+be_bound (gpointer data)
+{
+  mp_fork_bind_to_parent (getppid (), NULL);
+  if (get_death_signal () != SIGKILL)
+    return 1;
+  /* The kernel would tell the main thread still. */
+  g_thread_join (g_thread_new ("mp-test-fork", bid_farewell_main, NULL));
+  if (get_death_signal () != SIGKILL)
+    return 2;
+  for (guint i = 0; i < 2; i++)
+    if (!mp_fork_bid_farewell (NULL) || get_death_signal () != 0 || mp_pump_get_thread_id () == 0)
+      return 3;
+  return 0;
+}
+
+static int
+be_unbound (gpointer data)
+{
+  return mp_fork_bid_farewell (NULL) && mp_pump_get_thread_id () == 0 ? 0 : 1;
+}
+
+static void
+test_farewell (void)
+{
+  g_test_summary ("a farewell is for what is bound, and for the thread that the kernel would tell");
+
+  mp_fork_begin ();
+  g_assert_cmpint (test_join (test_fork (be_bound, NULL)), ==, 0);
+  g_assert_cmpint (test_join (test_fork (be_unbound, NULL)), ==, 0);
+  mp_fork_end ();
 }
 
 static int
@@ -528,11 +598,19 @@ test_adopted_fails (void)
 int
 main (int argc, char **argv)
 {
+  static const Lifeline bound = { .by_thread = FALSE };
+  static const Lifeline by_thread = { .by_thread = TRUE };
+  static const Lifeline with_farewell = { .has_farewell = TRUE };
+  static const Lifeline both = { .by_thread = TRUE, .has_farewell = TRUE };
+
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/mp/fork-guard/threads", test_threads);
-  g_test_add_data_func ("/mp/fork-guard/bound", GINT_TO_POINTER (FALSE), test_bound);
-  g_test_add_data_func ("/mp/fork-guard/bound-by-thread", GINT_TO_POINTER (TRUE), test_bound);
+  g_test_add_data_func ("/mp/fork-guard/bound", &bound, test_bound);
+  g_test_add_data_func ("/mp/fork-guard/bound-by-thread", &by_thread, test_bound);
+  g_test_add_data_func ("/mp/fork-guard/bound-with-farewell", &with_farewell, test_bound);
+  g_test_add_data_func ("/mp/fork-guard/bound-by-thread-with-farewell", &both, test_bound);
+  g_test_add_func ("/mp/fork-guard/farewell", test_farewell);
   g_test_add_func ("/mp/fork-guard/orphan", test_orphan);
   g_test_add_func ("/mp/fork-guard/adopted-fails", test_adopted_fails);
   g_test_add_func ("/mp/fork-guard/begin-and-end", test_begin_and_end);

@@ -265,9 +265,12 @@ class NotToBeRead:
 
 def watch_parent(q):
     """Tell that the parent has ended, and do not come back."""
-    q.put(os.getpid())
-    mp.parent_process().join()
-    q.put(mp.parent_process().is_alive())
+    parent = mp.parent_process()
+    q.put((os.getpid(), parent.is_alive()))
+    # It has looked once, which is enough to live on when the parent ends outside of join().
+    wait_until(lambda: not is_alive(parent.pid))
+    parent.join()
+    q.put(parent.is_alive())
     wait_for_ever()
 
 

@@ -270,11 +270,10 @@ class TestProcess(unittest.TestCase):
                 middle = mp.get_context(method).Process(target=tasks.start_watcher,
                                                         args=(method, q))
                 middle.start()
-                pid = q.get(timeout=30)
+                pid, parent_is_alive = q.get(timeout=30)
+                self.assertIs(parent_is_alive, True)
                 middle.kill()
-                # A forked one has that moment only once it waits, which nobody can see.
-                if method != 'fork':
-                    self.assertIs(q.get(timeout=30), False)
+                self.assertIs(q.get(timeout=30), False)
                 self.assertTrue(tasks.wait_until(lambda pid=pid: not tasks.is_alive(pid)))
                 middle.join()
 

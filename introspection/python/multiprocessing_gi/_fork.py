@@ -7,7 +7,6 @@ between Mp.fork_begin() and Mp.fork_end(). Nothing is pickled: the child has the
 object as it is, with everything that can be reached from it.
 """
 
-import ctypes
 import fcntl
 import os
 import re
@@ -25,11 +24,6 @@ __all__ = ["forking", "start", "Started"]
 
 _SIGNALS = {"terminate": signal.SIGTERM, "kill": signal.SIGKILL, "interrupt": signal.SIGINT}
 _EXIT_CODE_UNKNOWN = 255
-# How long what has lost its parent lives on, in seconds; as in _zygote.py.
-FAREWELL = 0.25
-PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
-# Before any fork: who loses its parent while it looks for this dies without a farewell.
-_LIBC = ctypes.CDLL(None)
 # One call of poll() takes so many milliseconds at most.
 _POLL_LIMIT = 2**31 - 1
 
@@ -137,33 +131,6 @@ def start(obj, stacklevel=1):
     """Forks this process to run a process object; gives its Started."""
     with forking(stacklevel + 1):
         return _fork(obj)
-
-
-class farewell:
-    """While a forked child waits for its parent's end: the kernel does not kill it then.
-
-    It is killed a moment later. That goes where it was the kernel that would have killed it,
-    and for the thread that the kernel would have told.
-    """
-
-    def __init__(self, parent):
-        self._parent = parent
-
-    def __enter__(self):
-        number = ctypes.c_int()
-        _LIBC.prctl(PR_GET_PDEATHSIG, ctypes.byref(number))
-        self._told = number.value
-        if self._told:
-            _LIBC.prctl(PR_SET_PDEATHSIG, 0)
-
-    def __exit__(self, *_exc):
-        if not self._told:
-            return
-        _LIBC.prctl(PR_SET_PDEATHSIG, self._told)
-        if os.getppid() != self._parent:
-            killer = threading.Timer(FAREWELL, os.kill, (os.getpid(), signal.SIGKILL))
-            killer.daemon = True
-            killer.start()
 
 
 def _name_of_thread(label):

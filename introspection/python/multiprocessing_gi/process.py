@@ -452,13 +452,12 @@ class _ParentProcess:
     def _ended(self, timeout):
         if self._pidfd is None:
             return True
-        if self._forked and timeout != 0:
-            from . import _fork
-            with _fork.farewell(self._pid):
-                return self._poll(timeout)
-        return self._poll(timeout)
-
-    def _poll(self, timeout):
+        if self._forked:
+            # Who looks for its parent is to see its end: not to be killed at once then.
+            try:
+                _raw.Mp.fork_bid_farewell()
+            except _raw.GLib.Error as error:
+                raise _raw.convert_error(error) from error
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         return bool(poll.poll(None if timeout is None else max(0, timeout * 1000)))
