@@ -10,8 +10,10 @@
 #include "../base/mp-fd-private.h"
 #include "../sync/mp-sync-waiter-private.h"
 
-#include <glib-unix.h>
+#include <linux/close_range.h>
+#include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -25,6 +27,20 @@ static guint guard_depth;
 /* Of the last fork that was announced: the child asks whom it comes from. */
 static int forking_pid;
 static gboolean forking_thread_is_main;
+
+/* How this process is bound to its parent, if it is the one that was bound: a fork of it is not. */
+static struct
+{
+  int pid;
+  int parent;
+  int bound_thread; /* the kernel takes it for the process */
+  int watcher;      /* its thread id; 0: the kernel watches */
+  int has_farewell;
+  sem_t is_watched;
+} bond;
+
+/* Where the parent cannot be waited for, it is looked for so often. */
+#define LOOK_MS 50
 
 /* --- Threads ------------------------------------------------------------ */
 
@@ -56,6 +72,8 @@ mp_fork_list_threads (char ***of_glib, char ***others, GError **error)
   /* They rest during the fork, and start again in the child when they are needed. */
   int pump = mp_pump_get_thread_id ();
   int waiter = mp_sync_waiter_get_thread_id ();
+  /* It has nothing that a fork could spoil. */
+  int watcher = bond.pid == getpid () ? bond.watcher : 0;
   const char *entry;
 
   if (dir == NULL)
@@ -66,7 +84,7 @@ mp_fork_list_threads (char ***of_glib, char ***others, GError **error)
       g_autofree char *name = NULL;
       g_autofree char *label = NULL;
 
-      if (tid == gettid () || tid == pump || tid == waiter)
+      if (tid == gettid () || tid == pump || tid == waiter || tid == watcher)
         continue;
       name = get_thread_name (tid);
       if (name == NULL)
@@ -211,52 +229,52 @@ mp_fork_end (void)
 
 /* --- The child's life --------------------------------------------------- */
 
-/* Of this process, which is another one as soon as it forks. */
-static struct
+static void
+leave_if_orphaned (int parent)
 {
-  int pid;
-  int parent;
-  gboolean by_kernel;
-  int has_farewell;
-} bond;
-
-static gboolean
-leave_if_orphaned (gpointer user_data)
-{
-  if (getppid () != GPOINTER_TO_INT (user_data))
+  if (getppid () != parent)
     kill (getpid (), SIGKILL);
-  return G_SOURCE_REMOVE;
 }
 
-static gboolean
-parent_ended_cb (int pidfd, GIOCondition condition, gpointer user_data)
+/* Makes system calls only, so that a fork can be at any time. The table of descriptors is its
+ * own, with one in it: whoever has none left, or closes all there are, has no part in that. */
+static gpointer
+watch_main (gpointer data)
 {
-  close (pidfd);
-  if (g_atomic_int_get (&bond.has_farewell))
-    {
-      g_autoptr (GSource) source = g_timeout_source_new (MP_FAREWELL_MS);
+  struct pollfd parent = { .fd = -1, .events = POLLIN };
+  int pid = bond.parent;
 
-      g_source_set_callback (source, leave_if_orphaned, user_data, NULL);
-      mp_pump_attach (source);
-    }
-  else
-    leave_if_orphaned (user_data);
-  return G_SOURCE_REMOVE;
+  bond.watcher = gettid ();
+  sem_post (&bond.is_watched);
+
+  if (close_range (0, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+    parent.fd = pidfd_open (pid, 0);
+  while (getppid () == pid)
+    poll (&parent, 1, parent.fd < 0 ? LOOK_MS : -1);
+  if (g_atomic_int_get (&bond.has_farewell))
+    poll (NULL, 0, MP_FAREWELL_MS);
+  kill (getpid (), SIGKILL);
+  return NULL;
 }
 
 static gboolean
 watch_parent (GError **error)
 {
-  gpointer parent = GINT_TO_POINTER (bond.parent);
-  g_autoptr (GSource) source = NULL;
-  int pidfd = pidfd_open (bond.parent, 0);
+  GThread *thread;
+  sigset_t all;
+  sigset_t old;
 
-  if (pidfd < 0 && errno != ESRCH)
-    return mp_set_error_from_errno (error, errno, "Cannot watch the parent");
-  leave_if_orphaned (parent);
-  source = g_unix_fd_source_new (pidfd, G_IO_IN);
-  g_source_set_callback (source, G_SOURCE_FUNC (parent_ended_cb), parent, NULL);
-  mp_pump_attach (source);
+  sem_init (&bond.is_watched, 0, 0);
+  /* No signal of the program is ever delivered there. */
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &old);
+  thread = g_thread_try_new ("mp-parent", watch_main, NULL, error);
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  if (thread == NULL)
+    return FALSE;
+  g_thread_unref (thread);
+  while (sem_wait (&bond.is_watched) < 0)
+    ;
   return TRUE;
 }
 
@@ -272,11 +290,11 @@ watch_parent (GError **error)
  *
  * If the parent's main thread forked, after [func@Mp.fork_begin], the kernel
  * does it: the child need not run, and no thread is needed; then the child also
- * ends when the parent's main thread alone ends, by pthread_exit(). The kernel
- * takes the end of a thread for that of the process, so that after a fork by any other
- * thread libmp's own thread in the child watches the parent: such a child has a second
- * thread, is not killed while it is stopped, and not once it has executed
- * another program.
+ * ends when the parent's main thread alone ends, by pthread_exit(), and is free once it
+ * has changed its user or group. The kernel takes the end of a thread for that of the
+ * process, so that after a fork by any other thread one of libmp's in the child watches
+ * the parent: such a child has a second thread, is not killed while it is stopped, and
+ * not once it has executed another program.
  *
  * Returns: FALSE when the parent cannot be watched
  *
@@ -289,13 +307,17 @@ mp_fork_bind_to_parent (int parent, GError **error)
 
   bond.pid = getpid ();
   bond.parent = parent;
-  bond.by_kernel = parent == forking_pid && forking_thread_is_main;
+  bond.bound_thread = gettid ();
+  bond.watcher = 0;
   bond.has_farewell = FALSE;
-  if (!bond.by_kernel)
-    return watch_parent (error);
+  if (parent != forking_pid || !forking_thread_is_main)
+    {
+      leave_if_orphaned (parent);
+      return watch_parent (error);
+    }
   if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
     return mp_set_error_from_errno (error, errno, "Cannot bind a process to its parent");
-  leave_if_orphaned (GINT_TO_POINTER (parent));
+  leave_if_orphaned (parent);
   return TRUE;
 }
 
@@ -305,10 +327,11 @@ mp_fork_bind_to_parent (int parent, GError **error)
  *
  * Lets a child that is bound by [func@Mp.fork_bind_to_parent] see its parent's end:
  * from now on it is killed a quarter of a second after it, no longer at once.
- * Libmp's own thread watches the parent then, instead of the kernel.
+ * A thread of libmp's watches the parent then, instead of the kernel, with
+ * what [func@Mp.fork_bind_to_parent] says of that.
  *
- * Must be called by the thread that bound the process: in another one it does nothing,
- * nor in a process that is not bound. Once is enough.
+ * Must be called by the thread that bound the process: in another one it does nothing
+ * if the kernel watches, nor in a process that is not bound. Once is enough.
  *
  * Returns: FALSE when the parent cannot be watched; the process is bound as it was then
  *
@@ -317,21 +340,16 @@ mp_fork_bind_to_parent (int parent, GError **error)
 gboolean
 mp_fork_bid_farewell (GError **error)
 {
-  int signal_number = 0;
-
   if (bond.pid != getpid ())
     return TRUE;
-  if (bond.by_kernel)
+  if (bond.watcher == 0)
     {
-      /* Each thread has its own. */
-      if (prctl (PR_GET_PDEATHSIG, &signal_number) < 0 || signal_number == 0)
+      if (bond.bound_thread != gettid ())
         return TRUE;
       if (!watch_parent (error))
         return FALSE;
-      bond.by_kernel = FALSE;
+      prctl (PR_SET_PDEATHSIG, 0);
     }
   g_atomic_int_set (&bond.has_farewell, TRUE);
-  if (signal_number != 0)
-    prctl (PR_SET_PDEATHSIG, 0);
   return TRUE;
 }

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The allocator of clang 14's address sanitizer does not take its locks around a fork:
@@ -446,8 +447,14 @@ fork_bound_child (gpointer data)
 
       if (!mp_fork_bind_to_parent (parent, &error))
         _exit (1);
-      if (lifeline->has_farewell && !mp_fork_bid_farewell (&error))
-        _exit (1);
+      if (lifeline->has_farewell)
+        {
+          if (!mp_fork_bid_farewell (&error))
+            _exit (1);
+          /* As daemons do. */
+          close_range (0, lifeline->fds[1] - 1, 0);
+          close_range (lifeline->fds[1] + 1, ~0u, 0);
+        }
       g_assert_cmpint (write (lifeline->fds[1], "!", 1), ==, 1);
       if (lifeline->has_farewell)
         {
@@ -526,26 +533,41 @@ get_death_signal (void)
   return number;
 }
 
-static int
-be_bound (gpointer data)
+static guint
+count_threads (void)
 {
-  mp_fork_bind_to_parent (getppid (), NULL);
-  if (get_death_signal () != SIGKILL)
-    return 1;
-  /* The kernel would tell the main thread still. */
-  g_thread_join (g_thread_new ("mp-test-fork", bid_farewell_main, NULL));
-  if (get_death_signal () != SIGKILL)
-    return 2;
-  for (guint i = 0; i < 2; i++)
-    if (!mp_fork_bid_farewell (NULL) || get_death_signal () != 0 || mp_pump_get_thread_id () == 0)
-      return 3;
-  return 0;
+  struct stat status;
+
+  /* Takes no descriptor. */
+  g_assert_cmpint (stat ("/proc/self/task", &status), ==, 0);
+  return status.st_nlink - 2;
 }
 
 static int
 be_unbound (gpointer data)
 {
-  return mp_fork_bid_farewell (NULL) && mp_pump_get_thread_id () == 0 ? 0 : 1;
+  return mp_fork_bid_farewell (NULL) && count_threads () == 1 ? 0 : 1;
+}
+
+static int
+be_bound (gpointer data)
+{
+  const struct rlimit none = { 0, 0 };
+
+  /* As it is without test_fork(). */
+  prctl (PR_SET_PDEATHSIG, 0);
+  if (!mp_fork_bind_to_parent (getppid (), NULL) || get_death_signal () != SIGKILL)
+    return 1;
+  /* The kernel would tell the main thread still. */
+  g_thread_join (g_thread_new ("mp-test-fork", bid_farewell_main, NULL));
+  if (get_death_signal () != SIGKILL)
+    return 2;
+
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &none), ==, 0);
+  for (guint i = 0; i < 2; i++)
+    if (!mp_fork_bid_farewell (NULL) || get_death_signal () != 0 || count_threads () != 2)
+      return 3;
+  return test_join (test_fork (be_unbound, NULL));
 }
 
 static void

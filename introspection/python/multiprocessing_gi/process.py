@@ -425,6 +425,7 @@ class _ParentProcess:
 
     # Until it has one, which an interrupt may prevent.
     _pidfd = None
+    _failure = None
 
     def __init__(self, name, pid, forked):
         self._name = name
@@ -432,8 +433,10 @@ class _ParentProcess:
         self._forked = forked
         try:
             self._pidfd = os.pidfd_open(pid)
-        except OSError:
+        except ProcessLookupError:
             pass
+        except OSError as error:
+            self._failure = error
 
     def __del__(self, close=os.close):
         if self._pidfd is not None:
@@ -450,14 +453,17 @@ class _ParentProcess:
     pid = ident
 
     def _ended(self, timeout):
+        if self._failure is not None:
+            raise self._failure
         if self._pidfd is None:
             return True
         if self._forked:
             # Who looks for its parent is to see its end: not to be killed at once then.
             try:
                 _raw.Mp.fork_bid_farewell()
-            except _raw.GLib.Error as error:
-                raise _raw.convert_error(error) from error
+            except _raw.GLib.Error:
+                # No thread to be had for it: it still lives as long as its parent.
+                pass
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         return bool(poll.poll(None if timeout is None else max(0, timeout * 1000)))
@@ -471,7 +477,10 @@ class _ParentProcess:
         self._ended(timeout)
 
     def __repr__(self):
-        status = "started" if self.is_alive() else "stopped"
+        if self._failure is not None:
+            status = "unknown"
+        else:
+            status = "started" if self.is_alive() else "stopped"
         return f"<{type(self).__name__} name={self._name!r} pid={self._pid} {status}>"
 
 
