@@ -250,7 +250,9 @@ watch_main (gpointer data)
   if (close_range (0, ~0u, CLOSE_RANGE_UNSHARE) == 0)
     parent.fd = pidfd_open (pid, 0);
   while (getppid () == pid)
-    poll (&parent, 1, parent.fd < 0 ? LOOK_MS : -1);
+    /* A limit on descriptors may forbid to poll even one. */
+    if (parent.fd < 0 || poll (&parent, 1, -1) < 0)
+      poll (NULL, 0, LOOK_MS);
   if (g_atomic_int_get (&bond.has_farewell))
     poll (NULL, 0, MP_FAREWELL_MS);
   kill (getpid (), SIGKILL);

@@ -549,10 +549,20 @@ be_unbound (gpointer data)
   return mp_fork_bid_farewell (NULL) && count_threads () == 1 ? 0 : 1;
 }
 
+static gint64
+get_cpu_us (void)
+{
+  struct timespec spent;
+
+  g_assert_cmpint (clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &spent), ==, 0);
+  return spent.tv_sec * G_USEC_PER_SEC + spent.tv_nsec / 1000;
+}
+
 static int
 be_bound (gpointer data)
 {
   const struct rlimit none = { 0, 0 };
+  gint64 spent;
 
   /* As it is without test_fork(). */
   prctl (PR_SET_PDEATHSIG, 0);
@@ -567,6 +577,11 @@ be_bound (gpointer data)
   for (guint i = 0; i < 2; i++)
     if (!mp_fork_bid_farewell (NULL) || get_death_signal () != 0 || count_threads () != 2)
       return 3;
+  /* It waits, also where there is nothing that it can wait with. */
+  spent = get_cpu_us ();
+  g_usleep (200 * 1000);
+  if (get_cpu_us () - spent > 100 * 1000)
+    return 4;
   return test_join (test_fork (be_unbound, NULL));
 }
 

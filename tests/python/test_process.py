@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import pickle
+import resource
 import select
 import signal
 import sys
@@ -276,6 +277,18 @@ class TestProcess(unittest.TestCase):
                 self.assertIs(q.get(timeout=30), False)
                 self.assertTrue(tasks.wait_until(lambda pid=pid: not tasks.is_alive(pid)))
                 middle.join()
+
+    def test_parent_that_cannot_be_watched(self):
+        """It is not taken for one that has ended."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+        try:
+            parent = mp.process._ParentProcess('parent', os.getpid(), False)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        self.assertRaisesRegex(OSError, 'Too many open files', parent.is_alive)
+        self.assertRaisesRegex(OSError, 'Too many open files', parent.join)
+        self.assertIn('unknown', repr(parent))
 
     def test_references_are_dropped(self):
         reference = weakref.ref(target := PicklableTarget())

@@ -436,7 +436,7 @@ class _ParentProcess:
         except ProcessLookupError:
             pass
         except OSError as error:
-            self._failure = error
+            self._failure = error.errno
 
     def __del__(self, close=os.close):
         if self._pidfd is not None:
@@ -454,7 +454,7 @@ class _ParentProcess:
 
     def _ended(self, timeout):
         if self._failure is not None:
-            raise self._failure
+            raise OSError(self._failure, os.strerror(self._failure))
         if self._pidfd is None:
             return True
         if self._forked:
